@@ -128,7 +128,7 @@ weightstore_status weightstore_set_log(weightstore_log_function function, void *
  *     weightstore_work_use(NULL);
  *     weightstore_work_release(work);
  *
- * It counts for leases, weightstore_read_file and weightstore_file_is_selected. A call that does not have to wait succeeds
+ * It counts for leases, weightstore_read_file, weightstore_file_is_selected and the functions of metadata. A call that does not have to wait succeeds
  * even if the work has ended. Bytes that were fetched until then stay, and the next call reuses them. */
 
 /* Creates a work that ends after some milliseconds; negative for no limit. It also ends with `parent`, which can be
@@ -297,6 +297,34 @@ weightstore_status weightstore_file_is_selected(weightstore_revision *revision, 
  * than `size` only at the end of the file. */
 weightstore_status weightstore_read_file(
     weightstore_revision *revision, const char *path, uint64_t offset, void *buffer, size_t size, size_t *count);
+
+/* A string that may contain zeros, and ends with one that does not count. */
+typedef struct weightstore_text {
+    const char *data;
+    size_t size;
+} weightstore_text;
+
+typedef struct weightstore_metadata {
+    size_t struct_size;
+    const char *key;
+    /* The type of the value, or of the elements of an array: "uint8", "int8", "uint16", "int16", "uint32", "int32",
+     * "uint64", "int64", "float32", "float64", "bool", "string" or "array". Those of safetensors are "string". */
+    const char *type;
+    /* The number of elements of an array; -1 for a single value. */
+    int64_t count;
+    /* The value, or the elements: an array of the C type of that name ("bool": uint8_t, 0 or 1; "float32": float), of
+     * weightstore_text for "string", of const weightstore_metadata * for "array", whose elements have no key (NULL). NULL
+     * for an array of no elements. */
+    const void *values;
+} weightstore_metadata;
+
+/* The number of entries in the metadata of a file: the keys of GGUF, "__metadata__" of safetensors; 0 for other files. Reads
+ * the header of the file, and fetches it if it is not stored. `file` is a path, as weightstore_file has it. */
+weightstore_status weightstore_metadata_count(weightstore_revision *revision, const char *file, size_t *count);
+
+/* An entry, by its index from 0 to count - 1: in the order of a GGUF file; by key for safetensors. */
+weightstore_status weightstore_metadata_at(
+    weightstore_revision *revision, const char *file, size_t index, weightstore_metadata *metadata);
 
 /* ---- Leases ---------------------------------------------------------------------------------------------------- */
 

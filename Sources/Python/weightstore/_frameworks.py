@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ._errors import SafetensorError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from ._forked import ForkedTensor
-    from ._store import LeasedTensor
+    from ._store import LeasedTensor, TensorInfo
 
 _NUMPY = {
     "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -25,6 +26,30 @@ _ML_DTYPES = {
 }
 
 _TORCH = {**_NUMPY, **_ML_DTYPES, "F4": "float4_e2m1fn_x2"}
+
+#: Types of safetensors; the others are types of GGUF, with several elements in a block.
+_KNOWN = {*_TORCH, "F6_E2M3", "F6_E3M2"}
+
+
+def is_quantized(info: TensorInfo) -> bool:
+    """Whether the elements are packed in blocks, of a type that neither NumPy nor PyTorch has."""
+    return info.dtype not in _KNOWN
+
+
+def array_shape(info: TensorInfo, raw: bool) -> tuple[int, ...]:
+    """The shape of the array: with ``raw``, of bytes for quantized tensors, whose last dimension is a row of blocks."""
+    if not (raw and is_quantized(info)):
+        return info.shape
+    rows = math.prod(info.shape[:-1])
+    if not info.shape or rows == 0 or info.bytes % rows:
+        return (info.bytes,)
+    return (*info.shape[:-1], info.bytes // rows)
+
+
+def _refuse(info: TensorInfo) -> SafetensorError:
+    return SafetensorError(
+        f"Dtype not understood: {info.dtype} of {info.name}, which is quantized: NumPy and PyTorch have no such type. Pass "
+        "quantized=\"raw\" for its bytes.")
 
 
 def numpy_dtype(name: str) -> numpy.dtype[Any]:
@@ -44,15 +69,23 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
     raise SafetensorError(f"Dtype not understood: {name}")
 
 
-def numpy_array(tensor: LeasedTensor | ForkedTensor) -> numpy.ndarray[Any, Any]:
+def numpy_array(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> numpy.ndarray[Any, Any]:
+    """
+    Args:
+        raw: quantized tensors as bytes.
+    """
     import numpy
 
-    dtype = numpy_dtype(tensor.info.dtype)
+    quantized = is_quantized(tensor.info)
+    if quantized and not raw:
+        raise _refuse(tensor.info)
+    dtype = numpy.dtype("uint8") if quantized else numpy_dtype(tensor.info.dtype)
+    shape = array_shape(tensor.info, raw)
     if tensor.info.bytes == 0:
-        array = numpy.zeros(tensor.info.shape, dtype)
+        array = numpy.zeros(shape, dtype)
         array.flags.writeable = False
         return array
-    return numpy.frombuffer(tensor.memory(), dtype).reshape(tensor.info.shape)
+    return numpy.frombuffer(tensor.memory(), dtype).reshape(shape)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -65,11 +98,18 @@ def torch_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def torch_tensor(tensor: LeasedTensor | ForkedTensor) -> torch.Tensor:
+def torch_tensor(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> torch.Tensor:
+    """
+    Args:
+        raw: quantized tensors as bytes.
+    """
     import torch
 
-    dtype = torch_dtype(tensor.info.dtype)
-    shape = list(tensor.info.shape)
+    quantized = is_quantized(tensor.info)
+    if quantized and not raw:
+        raise _refuse(tensor.info)
+    dtype = torch.uint8 if quantized else torch_dtype(tensor.info.dtype)
+    shape = list(array_shape(tensor.info, raw))
     if tensor.info.dtype == "F4":
         # Two elements in each byte.
         if not shape or shape[-1] % 2:

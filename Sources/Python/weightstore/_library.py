@@ -72,6 +72,16 @@ class File(_Sized):
     ]
 
 
+class Text(Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t)]
+
+
+class Metadata(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("key", c_char_p), ("type", c_char_p), ("count", c_int64), ("values", c_void_p),
+    ]
+
+
 class LeaseInfo(_Sized):
     _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
 
@@ -123,6 +133,8 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "file_at": [c_void_p, c_size_t, POINTER(File)],
     "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
     "read_file": [c_void_p, _Text, _UInt64, c_void_p, c_size_t, POINTER(c_size_t)],
+    "metadata_count": [c_void_p, _Text, POINTER(c_size_t)],
+    "metadata_at": [c_void_p, _Text, c_size_t, POINTER(Metadata)],
     "lease_layer": [c_void_p, _Text, _Int64, _Text, POINTER(c_void_p)],
     "lease_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
     "lease_layer_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],

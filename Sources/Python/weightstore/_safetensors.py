@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal, overload
 
 from . import _frameworks as frameworks
 from ._errors import ForkedError, NotFoundError, SafetensorError
@@ -14,6 +14,7 @@ from ._store import LeasedTensor, Revision, Store, TensorInfo
 from ._store import _shared_store as _store
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 _FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
@@ -94,7 +95,12 @@ def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[st
 class _Target:
     """The framework and the device of the returned tensors."""
 
-    def __init__(self, framework: str, device: str | int | torch.device | None) -> None:
+    def __init__(
+            self, framework: str, device: str | int | torch.device | None, quantized: Literal["raw"] | None = None) -> None:
+        if quantized not in (None, "raw"):
+            raise SafetensorError(f"quantized \"{quantized}\" is invalid (expected None or \"raw\")")
+        #: Whether quantized tensors are returned as bytes.
+        self.raw = quantized == "raw"
         if framework not in _FRAMEWORKS:
             raise SafetensorError(f"framework {framework} is invalid (expected one of: \"pt\", \"np\")")
         self.framework = _FRAMEWORKS[framework]
@@ -111,7 +117,7 @@ class _Target:
         self.tier = name if kind == "cuda" else "ram"
         #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
-        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
+        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else self._numpy
         if self.framework == "pt":
             import torch
 
@@ -123,8 +129,11 @@ class _Target:
         else:
             import numpy  # noqa: F401  A missing NumPy is reported at once.
 
+    def _numpy(self, tensor: LeasedTensor | ForkedTensor) -> Any:
+        return frameworks.numpy_array(tensor, self.raw)
+
     def _torch(self, tensor: LeasedTensor | ForkedTensor) -> Any:
-        made = frameworks.torch_tensor(tensor)
+        made = frameworks.torch_tensor(tensor, self.raw)
         return made if self.elsewhere is None else made.to(self.elsewhere)
 
 
@@ -142,17 +151,19 @@ class safe_open:
         file: only the tensors of this file (default: those of all files that make up the model:
             :meth:`Revision.selected_files`).
         subfolder: only the tensors of the files in this folder, such as ``unet``.
+        quantized: with ``raw``, tensors of GGUF's quantized types are arrays of ``uint8``: the last dimension is the bytes
+            of a row of blocks, as in the package ``gguf``. :meth:`info` has the type and the shape. None refuses them.
         store: an open :class:`Store`, or its directory; None means the default of :func:`open`.
     """
 
     def __init__(
         self, model: str | os.PathLike[str] | Revision, framework: str, device: str | int | torch.device | None = "cpu", *,
         backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-        store: Store | str | os.PathLike[str] | None = None,
+        quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
-        self._target = _Target(framework, device)
+        self._target = _Target(framework, device, quantized)
         self._source: _Source | None = _Source(model, file, subfolder, store)
 
     def __enter__(self) -> safe_open:
@@ -181,8 +192,13 @@ class safe_open:
             keys += sorted(header, key=lambda name: (header[name]["data_offsets"], name))
         return keys or self.keys()
 
+    def info(self, name: str) -> TensorInfo:
+        """The description of a tensor: its type and shape as in the file."""
+        return self._info(name)
+
     def metadata(self) -> dict[str, str] | None:
-        """The metadata in the headers, or None. If several files have a key, the first file decides."""
+        """The metadata in the headers of safetensors, or None. If several files have a key, the first file decides.
+        :meth:`Revision.metadata` also has that of GGUF."""
         source = self._opened()
         found: dict[str, str] | None = None
         for file in source.files:
@@ -215,11 +231,12 @@ class TensorSlice:
 
     def __init__(self, file: safe_open, info: TensorInfo, is_strict: bool) -> None:
         self._file, self._info, self._is_strict = file, info, is_strict
+        self._shape = frameworks.array_shape(info, file._target.raw)
         # A slice stays usable after the file is closed, as in safetensors.
         self._source = file._opened()
 
     def get_shape(self) -> list[int]:
-        return list(self._info.shape)
+        return list(self._shape)
 
     def get_dtype(self) -> str:
         """As safetensors spells it: ``F32``."""
@@ -227,7 +244,7 @@ class TensorSlice:
 
     def __getitem__(self, index: Any) -> Any:
         if self._is_strict:
-            index = _checked(index, self._info.shape)
+            index = _checked(index, self._shape)
         return self._source.tensor(self._info, self._file._target)[index]
 
 
@@ -274,15 +291,42 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
     return part + size if part < 0 else part
 
 
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *,
+    framework: Literal["pt", "torch", "pytorch"] = "pt", backend: str = "mmap", file: str | None = None,
+    subfolder: str | None = None, quantized: Literal["raw"] | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
+) -> dict[str, torch.Tensor]: ...
+
+
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *,
+    framework: Literal["np", "numpy"], backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
+) -> dict[str, numpy.ndarray[Any, Any]]: ...
+
+
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str,
+    backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
+) -> dict[str, Any]: ...
+
+
 def load_file(
     model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str = "pt",
     backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-    store: Store | str | os.PathLike[str] | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
     read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
     """
-    with safe_open(model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store) as source:
+    with safe_open(
+        model, framework, device, backend=backend, file=file, subfolder=subfolder, quantized=quantized, store=store
+    ) as source:
         return source.get_tensors()

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import library, optional, text
+from ._metadata import MetadataValue, metadata
 from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
     import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -368,6 +370,11 @@ class Revision(_Handle):
         inside = [path for path in found if path.rpartition("/")[0] == folder]
         return inside if inside or subfolder is not None else found
 
+    def metadata(self, path: str) -> dict[str, MetadataValue]:
+        """The metadata of a file: the keys of GGUF, in the order of the file, with all elements of arrays as lists; the
+        strings of ``__metadata__`` of safetensors; empty for other files."""
+        return metadata(self, path)
+
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
         if size is None:
@@ -535,11 +542,11 @@ class LeasedTensor:
 
         return torch_tensor(self)
 
-    def torch_bytes(self) -> torch.Tensor:
+    def torch_bytes(self) -> Tensor:
         """The bytes as a tensor of one dimension; in ``ram`` its pages become private when they are written."""
         from torch.utils.dlpack import from_dlpack
 
-        made: torch.Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
+        made: Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
         return made
 
     def __dlpack_device__(self) -> tuple[int, int]:

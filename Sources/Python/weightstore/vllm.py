@@ -30,8 +30,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 from ._errors import NotFoundError, SafetensorError
-from ._safetensors import _files_of_model, _store
+from ._safetensors import _files_of_model
 from ._store import Lease, Revision, Store, TensorInfo
+from ._store import _shared_store as _store
 from ._waiting import Limit
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def register() -> None:
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
     class WeightStoreLoader(DefaultModelLoader):  # type: ignore[misc]
+        counter_before_loading_weights: float
+
         def __init__(self, load_config: Any) -> None:
             extra = dict(load_config.model_loader_extra_config or {})
             own = {name: extra.pop(name) for name in _OPTIONS if name in extra}

@@ -215,12 +215,74 @@ class Loading(unittest.TestCase):
         with weightstore.safe_open("test/gguf", "np", store=STORE) as opened:
             np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_q.weight"), matrix)
             self.assertEqual(opened.get_slice("blk.0.attn_k.weight").get_shape(), [2, 32])
-            with self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0"):
+            with self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0 of blk.0.attn_k.weight.*quantized=.raw"):
                 opened.get_tensor("blk.0.attn_k.weight")
         with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease:
             memory = lease["blk.0.attn_k.weight"].memory()
-        self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
+        packed = gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0)
+        self.assertEqual(bytes(memory), packed.tobytes())
+        # Quantized tensors as bytes, in the shape that the package gguf uses, too.
+        raw = weightstore.load_file("test/gguf", framework="np", quantized="raw", store=STORE)
+        np.testing.assert_array_equal(raw["blk.0.attn_q.weight"], matrix)
+        self.assertEqual((raw["blk.0.attn_k.weight"].dtype, raw["blk.0.attn_k.weight"].shape), (np.uint8, (2, 34)))
+        np.testing.assert_array_equal(raw["blk.0.attn_k.weight"], packed)
+        with weightstore.safe_open("test/gguf", "np", quantized="raw", store=STORE) as opened:
+            info = opened.info("blk.0.attn_k.weight")
+            self.assertEqual((info.dtype, info.shape), ("Q8_0", (2, 32)))
+            part = opened.get_slice("blk.0.attn_k.weight")
+            self.assertEqual((part.get_dtype(), part.get_shape()), ("Q8_0", [2, 34]))
+            np.testing.assert_array_equal(part[1:], packed[1:])
+            forked(self, lambda: np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_k.weight"), packed))
+        with self.assertRaisesRegex(weightstore.SafetensorError, "quantized .bytes."):
+            weightstore.load_file("test/gguf", framework="np", quantized="bytes", store=STORE)
+        if TORCH:
+            raw = weightstore.load_file("test/gguf", quantized="raw", store=STORE)
+            np.testing.assert_array_equal(raw["blk.0.attn_k.weight"].numpy(), packed)
+            with self.assertRaisesRegex(weightstore.SafetensorError, "quantized=.raw"):
+                weightstore.load_file("test/gguf", store=STORE)
 
+    def test_metadata_has_every_value_with_its_type(self):
+        import gguf
+
+        expected = {
+            "general.architecture": "llama", "llama.block_count": 32, "a.u8": 255, "a.i8": -128, "a.u16": 65535,
+            "a.i16": -32768, "a.i32": -(1 << 31), "a.u64": (1 << 64) - 1, "a.i64": -(1 << 63), "a.f32": 0.5,
+            "a.f64": 1e-300, "a.yes": True, "a.text": "n\u00e9\nzwei", "a.empty": "",
+            "tokenizer.ggml.tokens": ["", "n\u00e9", *(f"token {number}" for number in range(60000))],
+            "tokenizer.ggml.scores": [0.25 * number for number in range(60002)],
+            "tokenizer.ggml.token_type": [-1, 0, 6], "a.flags": [True, False],
+        }
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/vocabulary.gguf", "llama")
+            writer.add_block_count(32)
+            for add, key in (
+                ("uint8", "u8"), ("int8", "i8"), ("uint16", "u16"), ("int16", "i16"), ("int32", "i32"), ("uint64", "u64"),
+                ("int64", "i64"), ("float32", "f32"), ("float64", "f64"), ("bool", "yes"),
+            ):
+                getattr(writer, "add_" + add)("a." + key, expected["a." + key])
+            writer.add_string("a.text", expected["a.text"])
+            writer.add_key_value("a.empty", "", gguf.GGUFValueType.STRING)
+            for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "a.flags"):
+                writer.add_array(key, expected[key])
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/metadata", write, "--any")
+        revision = weightstore.open(STORE).revision("test/metadata")
+        found = revision.metadata("vocabulary.gguf")
+        self.assertEqual(found, expected)
+        self.assertEqual(list(found)[:2], ["general.architecture", "llama.block_count"])
+        self.assertIs(found["a.yes"], True)
+        self.assertEqual([type(value) for value in found["a.flags"]], [bool, bool])
+        self.assertEqual(revision.metadata("vocabulary.gguf"), expected)
+        safe = weightstore.open(STORE).revision("test/model")
+        self.assertEqual(safe.metadata("model.safetensors"), {"by": "tests", "format": "np"})
+        self.assertEqual(safe.metadata("config.json"), {})
+        with self.assertRaisesRegex(weightstore.NotFoundError, "absent.gguf"):
+            revision.metadata("absent.gguf")
 
     def test_evicted_shards_are_fetched_from_their_origin(self):
         array = np.random.default_rng(3).standard_normal((600, 512)).astype(np.float32)
@@ -948,6 +1010,29 @@ class Store(unittest.TestCase):
             with open(project) as text:
                 self.assertIn(f'version = "{weightstore.__version__}"', text.read())
         self.assertEqual(weightstore.NotFoundError.__module__, "weightstore")
+
+    @unittest.skipUnless(importlib.util.find_spec("mypy"), "needs mypy")
+    def test_the_package_and_a_program_that_uses_it_pass_mypy_strict(self):
+        sources = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "Sources", "Python")
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "engine.py")
+            with open(program, "w") as file:
+                file.write(textwrap.dedent("""
+                    from typing import Any
+
+                    import numpy
+                    import weightstore
+
+                    array: numpy.ndarray[Any, Any] = weightstore.load_file("m", framework="np")["a"]
+                    sizes: int = weightstore.safe_open("m", "np").info("a").bytes
+                    text: str = weightstore.load_file("m", framework="np")["a"]
+                    """))
+            check = [sys.executable, "-m", "mypy", "--cache-dir", folder + "/cache", "--config-file", "pyproject.toml"]
+            done = subprocess.run([*check, "-p", "weightstore"], capture_output=True, text=True, cwd=sources)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            done = subprocess.run([*check, program], capture_output=True, text=True, cwd=sources)
+        self.assertIn("Found 1 error", done.stdout)
+        self.assertIn("engine.py:9: error: Incompatible types in assignment", done.stdout)
 
     def test_a_wrong_library_is_named(self):
         with open("/proc/self/maps") as maps:
