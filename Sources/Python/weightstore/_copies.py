@@ -17,7 +17,6 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
-from typing import Union
 
 #: Libraries of the system that a fork does not harm, or that are one for the whole process: they are not copied.
 _SHARED = (
@@ -47,7 +46,7 @@ def _path(library: ctypes.CDLL) -> str:
     return os.path.realpath(os.fsdecode(found.contents.l_name or b""))
 
 
-def _names(elf: Union[bytearray, mmap.mmap]) -> list[tuple[int, int, str]]:
+def _names(elf: mmap.mmap) -> list[tuple[int, int, str]]:
     """The names of libraries in a library: kind (its own, or one that it needs), position and name."""
     if elf[:6] != b"\x7fELF\x02\x01":
         raise OSError("not a library of 64 bits, little-endian")
@@ -100,15 +99,19 @@ class _File:
         try:
             if fcntl.fcntl(self.descriptor, _F_GET_SEALS) & _SEALS == _SEALS:
                 return
-            with open(self.path, "rb") as file:
-                elf = bytearray(file.read())
-            for _, at, name in _names(elf):
-                if name in names:
-                    elf[at:at + len(names[name])] = names[name].encode()
             os.ftruncate(self.descriptor, 0)
-            view, done = memoryview(elf), 0
-            while done < len(elf):
-                done += os.pwrite(self.descriptor, view[done:], done)
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            with open(self.path, "rb") as file:
+                size, done = os.fstat(file.fileno()).st_size, 0
+                while done < size:
+                    count = os.sendfile(self.descriptor, file.fileno(), done, size - done)
+                    if count == 0:
+                        raise OSError(f"{self.path}: changed while it was copied")
+                    done += count
+            with mmap.mmap(self.descriptor, size) as elf:
+                for _, at, name in _names(elf):
+                    if name in names:
+                        elf[at:at + len(names[name])] = names[name].encode()
             # The seals say that the copy is complete.
             fcntl.fcntl(self.descriptor, _F_ADD_SEALS, _SEALS)
         finally:

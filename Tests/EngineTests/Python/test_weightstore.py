@@ -1047,7 +1047,8 @@ class Store(unittest.TestCase):
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
             [sys.executable, "-c", "import weightstore; weightstore._library.ABI = 99; weightstore.open('/')"],
-            capture_output=True, text=True)
+            capture_output=True, text=True, env={
+                **os.environ, "WEIGHTSTORE_LIBRARY": weightstore._copies._path(weightstore._library.library().loaded)})
         self.assertIn("interface version 1, expected 99", done.stderr)
 
 
