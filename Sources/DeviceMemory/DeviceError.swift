@@ -40,7 +40,7 @@ extension DeviceError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownName(let name):
-            "unknown device \"\(name)\"; supported: \(DeviceKinds.names)"
+            "unknown device \"\(name)\"; supported: ram, gpu, \(DeviceKinds.names)"
         case .driverMissing(let path, let reason):
             "\(path): no CUDA driver: \(reason). Install the NVIDIA driver, set \(CUDALibrary.variable) to the path of its libcuda.so.1, or use the device \"host\"."
         case .symbolMissing(let symbol, let path):

@@ -31,4 +31,21 @@ struct PythonTests {
         #expect(result.errors.contains("\nOK"))
         for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
     }
+
+    @Test("the example engines in C, Rust and llama.cpp compute from the store", .timeLimit(.minutes(30)))
+    func examples() throws {
+        let result = try ChildProcess.run(
+            try EnginePython.command("test_examples.py"), environment: EnginePython.environment)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("\nOK"))
+        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+    }
+
+    @Test("a wheel with the library in it is all that an environment needs", .timeLimit(.minutes(30)))
+    func wheel() throws {
+        let result = try ChildProcess.run(
+            try EnginePython.command("test_wheel.py"), environment: EnginePython.environment)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("\nOK"))
+    }
 }

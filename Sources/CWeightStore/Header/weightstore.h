@@ -26,7 +26,8 @@
  * Fork. A process that was forked after its parent opened a store must not call the library (WEIGHTSTORE_FORKED),
  * because an SQLite connection does not survive a fork. It can still read the memory of the parent's leases in the
  * tier "ram", and the files of shards (shard_offset of weightstore_tensor) while the parent holds the revision. Fork
- * before the first weightstore_open, or start a new program.
+ * before the first weightstore_open, start a new program, or load a copy of the library and of its libsqlite3 with a
+ * state of their own, as the Python package does (_copies.py).
  *
  * Structures begin with struct_size, which the caller sets to sizeof: a later version of the library may have more
  * fields, and fills in only those that fit.
@@ -129,10 +130,10 @@ weightstore_status weightstore_set_log(weightstore_log_function function, void *
  *     weightstore_work_use(NULL);
  *     weightstore_work_release(work);
  *
- * It counts for leases, for reads of files and tensors, for choices of files, for opening a store and resolving a name, and for the calls that
- * manage a store: import, pull, removal, warm-up. A lease that does not have to wait, and a name that is resolved without
- * waiting for a lock, succeed even if the work has ended. Bytes that were fetched until then stay, and the next call
- * reuses them. */
+ * It counts for leases, for reads of files, tensors and metadata, for weightstore_file_is_selected, for opening a store
+ * and resolving a name, and for the calls that manage a store: import, pull, removal, warm-up. A lease or a read that
+ * does not have to wait, and a name that is resolved without waiting for a lock, succeed even if the work has ended.
+ * Bytes that were fetched until then stay, and the next call reuses them. */
 
 /* Creates a work that ends after some milliseconds; negative for no limit. It also ends with `parent`, which can be
  * NULL. */
@@ -302,6 +303,34 @@ weightstore_status weightstore_file_is_selected(weightstore_revision *revision, 
  * than `size` only at the end of the file. */
 weightstore_status weightstore_read_file(
     weightstore_revision *revision, const char *path, uint64_t offset, void *buffer, size_t size, size_t *count);
+
+/* A string that may contain zeros, and ends with one that does not count. */
+typedef struct weightstore_text {
+    const char *data;
+    size_t size;
+} weightstore_text;
+
+typedef struct weightstore_metadata {
+    size_t struct_size;
+    const char *key;
+    /* The type of the value, or of the elements of an array: "uint8", "int8", "uint16", "int16", "uint32", "int32",
+     * "uint64", "int64", "float32", "float64", "bool", "string" or "array". Those of safetensors are "string". */
+    const char *type;
+    /* The number of elements of an array; -1 for a single value. */
+    int64_t count;
+    /* The value, or the elements: an array of the C type of that name ("bool": uint8_t, 0 or 1; "float32": float), of
+     * weightstore_text for "string", of const weightstore_metadata * for "array", whose elements have no key (NULL). NULL
+     * for an array of no elements. */
+    const void *values;
+} weightstore_metadata;
+
+/* The number of entries in the metadata of a file: the keys of GGUF, "__metadata__" of safetensors; 0 for other files. Reads
+ * the header of the file, and fetches it if it is not stored. `file` is a path, as weightstore_file has it. */
+weightstore_status weightstore_metadata_count(weightstore_revision *revision, const char *file, size_t *count);
+
+/* An entry, by its index from 0 to count - 1: in the order of a GGUF file; by key for safetensors. */
+weightstore_status weightstore_metadata_at(
+    weightstore_revision *revision, const char *file, size_t index, weightstore_metadata *metadata);
 
 /* ---- Leases ---------------------------------------------------------------------------------------------------- */
 

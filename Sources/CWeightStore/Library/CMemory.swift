@@ -1,3 +1,4 @@
+import CWeightStoreHeader
 import Glibc
 import Support
 
@@ -46,6 +47,55 @@ final class CMemory {
         blocks.append(block)
         let copy = block.bindMemory(to: Int64.self, capacity: elements.count)
         for (index, element) in elements.enumerated() { copy[index] = Int64(element) }
+        return copy
+    }
+
+    /// - Returns: nil for no bytes.
+    func bytes(_ bytes: [UInt8]) -> UnsafeMutableRawPointer? {
+        if bytes.isEmpty { return nil }
+        let block = malloc(bytes.count)!
+        blocks.append(block)
+        block.copyMemory(from: bytes, byteCount: bytes.count)
+        return block
+    }
+
+    /// Strings that lie side by side in `bytes`. Each ends with a zero that does not count.
+    ///
+    /// - Returns: nil for no strings.
+    func texts(_ bytes: [UInt8], ends: [Int]) -> UnsafeMutablePointer<weightstore_text>? {
+        if ends.isEmpty { return nil }
+        let text = malloc(bytes.count + ends.count)!
+        let table = malloc(ends.count * MemoryLayout<weightstore_text>.stride)!
+        blocks += [text, table]
+        let characters = text.bindMemory(to: CChar.self, capacity: bytes.count + ends.count)
+        let rows = table.bindMemory(to: weightstore_text.self, capacity: ends.count)
+        var start = 0
+        for (index, end) in ends.enumerated() {
+            // Each of the strings before has its zero, too.
+            let place = characters + start + index
+            for offset in 0..<(end - start) { place[offset] = CChar(bitPattern: bytes[start + offset]) }
+            place[end - start] = 0
+            (rows + index).initialize(to: weightstore_text(data: UnsafePointer(place), size: end - start))
+            start = end
+        }
+        return rows
+    }
+
+    func value<Value: BitwiseCopyable>(_ value: Value) -> UnsafePointer<Value> {
+        let block = malloc(MemoryLayout<Value>.stride)!
+        blocks.append(block)
+        let copy = block.bindMemory(to: Value.self, capacity: 1)
+        copy.initialize(to: value)
+        return UnsafePointer(copy)
+    }
+
+    /// - Returns: nil for no pointers.
+    func pointers<Value>(_ pointers: [UnsafePointer<Value>]) -> UnsafeMutablePointer<UnsafePointer<Value>>? {
+        if pointers.isEmpty { return nil }
+        let block = malloc(pointers.count * MemoryLayout<UnsafePointer<Value>>.stride)!
+        blocks.append(block)
+        let copy = block.bindMemory(to: UnsafePointer<Value>.self, capacity: pointers.count)
+        copy.initialize(from: pointers, count: pointers.count)
         return copy
     }
 }

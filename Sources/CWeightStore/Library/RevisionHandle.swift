@@ -1,5 +1,6 @@
 import CWeightStoreHeader
 import Support
+import Synchronization
 import WeightStore
 
 /// The value behind C's handle of a revision, with the memory of the structures returned to C.
@@ -11,6 +12,7 @@ final class RevisionHandle: HandleValue {
     private let tensorTable = OnDemand<CTable<weightstore_tensor>>()
     private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
     private let fileSelections = OnDemand<[Bool]>()
+    private let metadataTables = Mutex<[ByteText: CTable<weightstore_metadata>]>([:])
     private let formatsByFile = OnDemand<[ByteText: String]>()
     private let entryList = OnDemand<[TensorEntry]>()
     private let blobPaths = BlobPaths()
@@ -47,6 +49,21 @@ final class RevisionHandle: HandleValue {
         try formatsByFile.get {
             Dictionary(try revision.entries().map { (ByteText($0.path), $0.format) }) { first, _ in first }
         }
+    }
+
+    /// The metadata of a file.
+    func metadata(of path: String) throws -> [weightstore_metadata] {
+        if let known = metadataTables.withLock({ $0[ByteText(path)] }) { return known.rows }
+        guard let file = try revision.entry(path) else {
+            throw StorageError.notFound(kind: "file", name: "\(revision.name) \(path)")
+        }
+        // Without the lock, as in `selections`. The first table stays, because C has its pointers.
+        let made = try MetadataTable.make(file, of: revision, work: CurrentWork.handle?.work)
+        return metadataTables.withLock { tables in
+            let table = tables[ByteText(path)] ?? made
+            tables[ByteText(path)] = table
+            return table
+        }.rows
     }
 
     func layers() throws -> [weightstore_layer] {

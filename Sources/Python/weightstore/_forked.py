@@ -1,5 +1,5 @@
-"""Tensors in a forked child, which cannot use the library of its parent: their bytes are mapped from the files of the
-store. The parent's hold on the revision is the child's, too: the kernel ends it when both have ended."""
+"""Tensors of a reader in a forked child. Their bytes are mapped from the files of the store, without a library. The
+parent's hold on the revision is the child's, too: the kernel ends it when both have ended."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
 
 class ForkedTensor:
-    """A tensor whose bytes are on disk. It has the parts of :class:`LeasedTensor` that arrays are made from."""
+    """A tensor whose bytes are on disk. It has the parts of :class:`LeasedTensor` that arrays are made from.
+
+    Raises:
+        ForkedError: the store itself must be used: the bytes are not on disk, or wanted on a device.
+    """
 
     is_in_ram = True
 
     def __init__(self, info: TensorInfo, store: str, tier: str) -> None:
         self.info = info
-        advice = "Start the process with \"spawn\", or load the tensor before the fork"
         if tier != "ram":
-            raise ForkedError(f"{info.name}: a forked process has only the tier ram. {advice}.", 3)
+            raise ForkedError(f"{info.name}: only the tier ram is mapped without a library.", 3)
         if info.bytes == 0:
             return
         if info.shard is None:
-            raise ForkedError(f"{info.name}: never fetched, and a forked process cannot fetch. {advice}.", 3)
+            raise ForkedError(f"{info.name}: never fetched.", 3)
         path = os.path.join(store, "blobs", info.shard[:2], info.shard)
         start = info.shard_offset - info.shard_offset % mmap.ALLOCATIONGRANULARITY
         self._delta = info.shard_offset - start
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise ForkedError(f"{info.name}: evicted, and a forked process cannot fetch. {advice}.", 3) from None
+            raise ForkedError(f"{info.name}: evicted.", 3) from None
         try:
             end = info.shard_offset + info.bytes
             if os.fstat(descriptor).st_size < end:

@@ -6,10 +6,12 @@ import ctypes
 import operator
 import os
 import sys
+import threading
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any, Iterable
 
-from ._errors import WeightStoreError, error
+from ._copies import Copies
+from ._errors import ForkedError, WeightStoreError, error
 
 ABI = 1
 DLPACK_BYTES = 1
@@ -74,6 +76,16 @@ class Layer(_Sized):
 class File(_Sized):
     _fields_ = [
         ("struct_size", c_size_t), ("path", c_char_p), ("format", c_char_p), ("digest", c_char_p), ("bytes", c_uint64),
+    ]
+
+
+class Text(Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t)]
+
+
+class Metadata(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("key", c_char_p), ("type", c_char_p), ("count", c_int64), ("values", c_void_p),
     ]
 
 
@@ -202,7 +214,8 @@ LogFunction = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 class _Int64:
     """An argument of 64 bits. ctypes itself drops the higher bits of a number without a word."""
 
-    low, high, kind = -(1 << 63), (1 << 63) - 1, c_int64
+    low, high = -(1 << 63), (1 << 63) - 1
+    kind: Any = c_int64
 
     @classmethod
     def from_param(cls, value: Any) -> Any:
@@ -213,7 +226,8 @@ class _Int64:
 
 
 class _UInt64(_Int64):
-    low, high, kind = 0, (1 << 64) - 1, c_uint64
+    low, high = 0, (1 << 64) - 1
+    kind = c_uint64
 
 
 class _Text:
@@ -244,6 +258,8 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "file_at": [c_void_p, c_size_t, POINTER(File)],
     "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
     "read_file": [c_void_p, _Text, _UInt64, c_void_p, c_size_t, POINTER(c_size_t)],
+    "metadata_count": [c_void_p, _Text, POINTER(c_size_t)],
+    "metadata_at": [c_void_p, _Text, c_size_t, POINTER(Metadata)],
     "lease_layer": [c_void_p, _Text, _Int64, _Text, POINTER(c_void_p)],
     "lease_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
     "lease_layer_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
@@ -299,7 +315,7 @@ class _Library:
     """The functions by their names without the prefix. A status other than 0 is raised as an exception."""
 
     def __init__(self, path: str) -> None:
-        library = ctypes.CDLL(path)
+        library = self.loaded = ctypes.CDLL(path)
         if not hasattr(library, "weightstore_abi"):
             raise ImportError(f"{path}: not the library of WeightStore.")
         library.weightstore_abi.restype = c_uint32
@@ -325,6 +341,11 @@ class _Library:
 
     def _check(self, status: int, function: Any, arguments: Any) -> int:
         if status != 0:
+            # A handle of the parent that could not be opened again has the reason.
+            for argument in arguments:
+                failure = getattr(argument, "reopening_failure", None)
+                if failure is not None:
+                    raise failure
             raise error(status, (self._message() or b"").decode("utf-8", "replace"))
         return status
 
@@ -332,38 +353,99 @@ class _Library:
         raise AttributeError(name)
 
 
+def _load(path: str, name: str) -> _Library:
+    """Loads a library that must be usable.
+
+    Args:
+        name: how messages name it.
+    """
+    try:
+        return _Library(path)
+    except OSError as failure:
+        advice = ""
+        if "libsqlite3" in str(failure):
+            advice = (
+                ". It needs SQLite: install the package libsqlite3-0 (Debian, Ubuntu, openSUSE), sqlite-libs (Fedora, RHEL) "
+                "or sqlite (Arch)")
+        raise ImportError(f"{name}: cannot be loaded: {failure}{advice}.") from None
+
+
 def _find() -> _Library:
     named = os.environ.get("WEIGHTSTORE_LIBRARY")
     if named:
-        try:
-            return _Library(named)
-        except OSError as failure:
-            raise ImportError(f"WEIGHTSTORE_LIBRARY={named}: cannot be loaded: {failure}") from None
+        return _load(named, f"WEIGHTSTORE_LIBRARY={named}")
     file = f"libweightstore.so.{ABI}"
-    places = [os.path.join(sys.prefix, "lib", file), file, "/usr/local/lib/" + file]
-    problem: OSError | None = None
+    # A wheel has the library in the package.
+    places = [os.path.join(folder, file) for folder in (os.path.dirname(__file__), os.path.join(sys.prefix, "lib"))]
     for place in places:
-        if place.startswith("/") and not os.path.exists(place):
-            continue
-        try:
-            return _Library(place)
-        except OSError as failure:
-            problem = failure
-    raise ImportError(
-        f"{file}: not found in {', '.join(places)}. Install it with Sources/CWeightStore/install, or set "
-        f"WEIGHTSTORE_LIBRARY to its path. ({problem})"
-    )
+        if os.path.exists(place):
+            return _load(place, place)
+    try:
+        return _Library(file)
+    except OSError as failure:
+        place = "/usr/local/lib/" + file
+        if os.path.exists(place):
+            return _load(place, place)
+        if "libsqlite3" in str(failure):
+            return _load(file, file)
+        raise ImportError(
+            f"{file}: not found in {', '.join(places)}, by the dynamic linker and in /usr/local/lib. Install a wheel of "
+            f"this package that contains it, or install it with Sources/CWeightStore/install, or set WEIGHTSTORE_LIBRARY "
+            f"to its path. ({failure})") from None
 
 
 _loaded: _Library | None = None
+_lock = threading.RLock()
+#: The number of forks since the first process that used the library. Handles of other numbers are not of this process.
+depth = 0
+#: The copies that children of this process load; and those that this process loads. Why there are none.
+_for_children: Copies | None = None
+_for_this: Copies | None = None
+_no_copies = ""
 
 
 def library() -> Any:
     """The library, loaded on first use."""
     global _loaded
     if _loaded is None:
-        _loaded = _find()
+        with _lock:
+            if _loaded is None:
+                _loaded = _find() if depth == 0 else _copy()
     return _loaded
+
+
+def _copy() -> _Library:
+    try:
+        if _for_this is None:
+            raise OSError(_no_copies)
+        return _Library(_for_this.load())
+    except (OSError, ImportError) as failure:
+        raise ForkedError(
+            "This process was forked after its parent had loaded the library, and cannot load a copy of it: "
+            f"{failure}. Start a new program (the start method \"spawn\"), or fork before the library is used.", 3) from None
+
+
+def _before_fork() -> None:
+    global _for_children, _no_copies
+    if _loaded is None:
+        _for_children = _for_this
+    elif _for_children is None or _for_children is _for_this:
+        try:
+            _for_children = Copies.of(_loaded.loaded) if _for_this is None else _for_this.next()
+        except (AttributeError, LookupError, OSError, ValueError) as failure:
+            _for_children, _no_copies = None, f"{type(failure).__name__}: {failure}"
+
+
+def _after_fork() -> None:
+    global depth, _loaded, _lock, _for_children, _for_this
+    _lock = threading.RLock()
+    if _loaded is None and depth == 0:
+        return  # The parent never loaded the library, so that the child can.
+    depth += 1
+    _loaded, _for_this, _for_children = None, _for_children, None
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def text(value: bytes | None) -> str:

@@ -164,9 +164,14 @@ class PendingLease(_Handle):
         if not self.done():
             loop = asyncio.get_running_loop()
             ended = loop.create_future()
+
+            def end() -> None:
+                if not ended.done():
+                    ended.set_result(None)
+
             # A descriptor of its own, because a loop has one reader for each number.
             with_reader = os.dup(self._event.number)
-            loop.add_reader(with_reader, lambda: ended.done() or ended.set_result(None))
+            loop.add_reader(with_reader, end)
             try:
                 await ended
             except asyncio.CancelledError:

@@ -14,12 +14,14 @@ from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import ends, library, optional, text
 from ._management import Management
+from ._metadata import MetadataValue, metadata
 from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
 from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
     import torch
+    from torch import Tensor
 
     from ._pending import Part, PendingLease
 
@@ -78,9 +80,12 @@ class TierStatistics:
 
 class _Handle:
     """A handle of the library, released with the value. It is a number of this process, so it is neither copied nor
-    pickled: values that name what they stand for reopen it (``__reduce__``), and others refuse."""
+    pickled: values that name what they stand for reopen it (``__reduce__``, and ``_reopened`` in a forked child), and
+    others refuse."""
 
     _release = ""
+    #: In a forked child, why the handle of the parent could not be opened again.
+    reopening_failure: BaseException | None = None
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -88,15 +93,31 @@ class _Handle:
             "Revision, which is resolved again where it is unpickled, and lease there")
 
     def __init__(self, handle: int | None) -> None:
-        self._as_parameter_ = self._handle = handle
+        self._handle, self._depth = handle, c.depth
+
+    def _reopened(self) -> int | None:
+        """A handle of this process, in a child of the process that has the known one."""
+        raise ForkedError(
+            f"{type(self).__name__}: leased before the fork, by the parent of this process. Its arrays in RAM stay readable; "
+            "others must be leased again from the revision.", 3)
+
+    @property
+    def _as_parameter_(self) -> int | None:
+        if self._depth != c.depth and self._handle is not None:
+            # ctypes would wrap an exception. NULL is refused by the library, and then it is raised.
+            try:
+                handle, self.reopening_failure = self._reopened(), None
+            except BaseException as failure:
+                self.reopening_failure = failure
+                return None
+            self._handle, self._depth = handle, c.depth
+        return self._handle
 
     def _close(self) -> None:
-        handle, self._handle, self._as_parameter_ = self._handle, None, None
-        if handle is not None:
-            try:
-                getattr(library(), self._release)(handle)
-            except ForkedError:
-                pass  # The handle belongs to the parent, which still uses it.
+        handle, self._handle = self._handle, None
+        # In a forked child, the handle of the parent stays the parent's.
+        if handle is not None and self._depth == c.depth:
+            getattr(library(), self._release)(handle)
 
     def __del__(self) -> None:
         try:
@@ -106,9 +127,10 @@ class _Handle:
 
 
 class Store(Management, _Handle):
-    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
+    """A store, opened by :func:`open`. Threads can share it.
 
-    A copy, and a store that is unpickled in another process, is the same directory, opened again.
+    A copy, a store that is unpickled in another process, and one that is used in a forked child are the same directory,
+    opened again: tiers have their default options there.
     """
 
     _release = "close"
@@ -116,16 +138,15 @@ class Store(Management, _Handle):
     _is_shared = False
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> None:
-        handle = c_void_p()
-        wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
-        super().__init__(handle.value)
+        super().__init__(_opened(path, create))
         info = c.StoreInfo()
         library().store_describe(self, byref(info))
         #: The absolute path of the directory.
         self.path: str = os.fsdecode(info.path or b"")
-        # The budgets with which this value has opened tiers, as they were given.
-        self._budgets: dict[str, int | str] = {}
-        self._opening = threading.Lock()
+        self._budgets = _Budgets()
+
+    def _reopened(self) -> int | None:
+        return _opened(self.path)
 
     def __reduce__(self) -> Any:
         return (shared_store if self._is_shared else Store), (self.path,)
@@ -179,8 +200,8 @@ class Store(Management, _Handle):
         Returns the bytes evicted now; 0 if the tier was not open.
         """
         bytes = c_uint64()
-        with self._opening:
-            self._budgets.pop(_one_name(tier), None)
+        with self._own_budgets() as known:
+            known.pop(_one_name(tier), None)
             library().tier_close(self, tier.encode(), byref(bytes))
         return bytes.value
 
@@ -188,10 +209,16 @@ class Store(Management, _Handle):
         """Opens a tier with a budget, unless this did so before. A tier with another budget is an error."""
         if budget is None:
             return
-        with self._opening:
-            if self._budgets.get(_one_name(tier)) != budget:
+        with self._own_budgets() as known:
+            if known.get(_one_name(tier)) != budget:
                 self.open_tier(tier, budget=budget)
-                self._budgets[_one_name(tier)] = budget
+                known[_one_name(tier)] = budget
+
+    def _own_budgets(self) -> _Budgets:
+        """Those of this process: a forked child opens the store again, and its tiers are not open yet."""
+        if self._budgets.depth != c.depth:
+            self._budgets = _Budgets()
+        return self._budgets
 
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
@@ -209,9 +236,34 @@ class Store(Management, _Handle):
 
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@~3``, ``model@<commit>`` or ``model@<digest>``."""
+        return Revision(self._resolved(name), self)
+
+    def _resolved(self, name: str) -> int | None:
         handle = c_void_p()
         wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
-        return Revision(handle.value, self)
+        return handle.value
+
+
+def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> int | None:
+    handle = c_void_p()
+    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
+    return handle.value
+
+
+class _Budgets:
+    """The budgets with which a store has opened tiers, as they were given, under a lock: ``with budgets as known``."""
+
+    def __init__(self) -> None:
+        self.depth = c.depth
+        self._lock = threading.Lock()
+        self._known: dict[str, int | str] = {}
+
+    def __enter__(self) -> dict[str, int | str]:
+        self._lock.acquire()
+        return self._known
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _one_name(tier: str) -> str:
@@ -261,10 +313,12 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason. So would this one, at its exit.
-    atexit.unregister(set_log)
-    global _lock
+    global _lock, _log
     _lock = threading.Lock()
+    if _log is not None:
+        # The library of the child has no function yet, and its thread is none of the parent's.
+        atexit.unregister(set_log)
+        _log = None
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -307,7 +361,8 @@ def shared_store(store: Store | str | os.PathLike[str] | None = None) -> Store:
 class Revision(_Handle):
     """One immutable state of a model. It cannot be removed from the store while the value lives.
 
-    A copy, and a revision that is unpickled in another process, is resolved again by its digest.
+    A copy, a revision that is unpickled in another process, and one that is used in a forked child are resolved again
+    by their digest.
     """
 
     _release = "revision_release"
@@ -331,6 +386,9 @@ class Revision(_Handle):
 
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
+
+    def _reopened(self) -> int | None:
+        return self.store._resolved(f"{self.model}@{self.digest}")
 
     def __reduce__(self) -> Any:
         return Store.revision, (self.store, f"{self.model}@{self.digest}")
@@ -376,6 +434,11 @@ class Revision(_Handle):
         folder = "" if subfolder is None else subfolder.strip("/")
         inside = [path for path in found if path.rpartition("/")[0] == folder]
         return inside if inside or subfolder is not None else found
+
+    def metadata(self, path: str) -> dict[str, MetadataValue]:
+        """The metadata of a file: the keys of GGUF, in the order of the file, with all elements of arrays as lists; the
+        strings of ``__metadata__`` of safetensors; empty for other files."""
+        return metadata(self, path)
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
@@ -465,6 +528,7 @@ class Revision(_Handle):
                 wait("tensor_open", self, index, byref(location), byref(descriptor), tries=False)
                 return descriptor.value, Location._from(location)
         raise NotFoundError(f"{self.name} {name}: no such tensor.", 4)
+
     def lease_writable(self, name: str | None = None, *, file: str | None = None, lazy: bool = False) -> Lease:
         """Tensors in RAM for a consumer that may write: each in memory of its own, whose pages become private when they
         are written. Neither the store nor another tensor changes.
@@ -693,11 +757,11 @@ class LeasedTensor:
 
         return torch_tensor(self)
 
-    def torch_bytes(self) -> torch.Tensor:
+    def torch_bytes(self) -> Tensor:
         """The bytes as a tensor of one dimension; in ``ram`` its pages become private when they are written."""
         from torch.utils.dlpack import from_dlpack
 
-        made: torch.Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
+        made: Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
         return made
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -22,8 +22,9 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Iterator
 
 from ._errors import NotFoundError
-from ._safetensors import _store, load_file
+from ._safetensors import load_file
 from ._store import Revision
+from ._store import shared_store as _store
 
 if TYPE_CHECKING:
     import torch

@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 from ._errors import NotFoundError, SafetensorError
 from ._frameworks import torch_tensors
-from ._safetensors import _files_of_model, _store
+from ._safetensors import _files_of_model
 from ._store import Lease, Revision, Store
+from ._store import shared_store as _store
 from ._tensors import TensorInfo
 from ._waiting import Limit
 
@@ -53,6 +54,8 @@ def register() -> None:
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
     class WeightStoreLoader(DefaultModelLoader):  # type: ignore[misc]
+        counter_before_loading_weights: float
+
         def __init__(self, load_config: Any) -> None:
             extra = dict(load_config.model_loader_extra_config or {})
             own = {name: extra.pop(name) for name in _OPTIONS if name in extra}

@@ -116,6 +116,10 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_at(NULL, 0, &file));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_read_file(revision, "no.json", 0, &byte, 1, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, NULL, 0, &byte, 1, &count));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_metadata_count(revision, "no.gguf", &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_count(revision, NULL, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_count(revision, "config.json", NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_at(revision, "config.json", 0, NULL));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, NULL, 1, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, SIZE_MAX, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, 1, NULL));
@@ -282,9 +286,20 @@ static void check_files(weightstore_revision *revision) {
         EXPECT(count == file.bytes);
         OK(weightstore_read_file(revision, file.path, file.bytes - 1, two, 2, &count));
         EXPECT(count == 1 && two[0] == whole[file.bytes - 1]);
+        const int is_model = strcmp(file.path, "model.safetensors") == 0;
+        OK(weightstore_metadata_count(revision, file.path, &count));
+        EXPECT(is_model || count == 0);
+        weightstore_metadata metadata = {.struct_size = sizeof metadata};
+        for (size_t entry = 0; entry < count; entry++) {
+            OK(weightstore_metadata_at(revision, file.path, entry, &metadata));
+            const weightstore_text *value = metadata.values;
+            EXPECT(metadata.key[0] != 0 && strcmp(metadata.type, "string") == 0 && metadata.count == -1);
+            EXPECT(value->data[value->size] == 0);
+        }
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_at(revision, file.path, count, &metadata));
         int32_t selected = -1;
         OK(weightstore_file_is_selected(revision, i, &selected));
-        EXPECT(selected == (strcmp(file.path, "model.safetensors") == 0));
+        EXPECT(selected == is_model);
         FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_is_selected(revision, info.files, &selected));
         if (strcmp(file.path, "config.json") == 0) seen = whole[0] == '{' && strcmp(file.format, "other") == 0;
         free(whole);

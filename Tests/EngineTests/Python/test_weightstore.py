@@ -22,6 +22,7 @@ import tempfile
 import textwrap
 import threading
 import time
+import traceback
 import types
 import unittest
 import unittest.mock
@@ -94,6 +95,21 @@ def cached(path):
     assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), states) == 0
     libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
     return sum(state & 1 for state in states) * 4096
+
+
+def forked(test, body):
+    """Runs a function in a forked child, which must end without an exception."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    test.assertEqual(os.waitpid(child, 0)[1], 0)
 
 
 class Loading(unittest.TestCase):
@@ -214,12 +230,89 @@ class Loading(unittest.TestCase):
         with weightstore.safe_open("test/gguf", "np", store=STORE) as opened:
             np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_q.weight"), matrix)
             self.assertEqual(opened.get_slice("blk.0.attn_k.weight").get_shape(), [2, 32])
-            with self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0"):
-                opened.get_tensor("blk.0.attn_k.weight")
+            for load in (
+                lambda: opened.get_tensor("blk.0.attn_k.weight"), lambda: opened.get_slice("blk.0.attn_k.weight")[1:],
+                lambda: opened.get_tensors(), lambda: lease["blk.0.attn_k.weight"].numpy(),
+            ):
+                with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease, \
+                        self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0 of blk.0.attn_k.weight.*quantized=.raw"):
+                    load()
         with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease:
             memory = lease["blk.0.attn_k.weight"].memory()
-        self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
+        packed = gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0)
+        self.assertEqual(bytes(memory), packed.tobytes())
+        # Quantized tensors as bytes, in the shape that the package gguf uses, too.
+        raw = weightstore.load_file("test/gguf", framework="np", quantized="raw", store=STORE)
+        np.testing.assert_array_equal(raw["blk.0.attn_q.weight"], matrix)
+        self.assertEqual((raw["blk.0.attn_k.weight"].dtype, raw["blk.0.attn_k.weight"].shape), (np.uint8, (2, 34)))
+        np.testing.assert_array_equal(raw["blk.0.attn_k.weight"], packed)
+        with weightstore.safe_open("test/gguf", "np", quantized="raw", store=STORE) as opened:
+            info = opened.info("blk.0.attn_k.weight")
+            self.assertEqual((info.dtype, info.shape), ("Q8_0", (2, 32)))
+            part = opened.get_slice("blk.0.attn_k.weight")
+            self.assertEqual((part.get_dtype(), part.get_shape()), ("Q8_0", [2, 34]))
 
+            def read():
+                np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_k.weight"), packed)
+                np.testing.assert_array_equal(part[1:], packed[1:])
+                np.testing.assert_array_equal(part[:, 3:9], packed[:, 3:9])
+                np.testing.assert_array_equal(part[-1, 33], packed[-1, 33])
+
+            read()
+            forked(self, read)
+        with self.assertRaisesRegex(weightstore.SafetensorError, "quantized .bytes."):
+            weightstore.load_file("test/gguf", framework="np", quantized="bytes", store=STORE)
+        if TORCH:
+            raw = weightstore.load_file("test/gguf", quantized="raw", store=STORE)
+            np.testing.assert_array_equal(raw["blk.0.attn_k.weight"].numpy(), packed)
+            with weightstore.safe_open("test/gguf", "pt", quantized="raw", store=STORE) as opened:
+                part = opened.get_slice("blk.0.attn_k.weight")[:, 3:9]
+            np.testing.assert_array_equal(part.numpy(), packed[:, 3:9])
+            with self.assertRaisesRegex(weightstore.SafetensorError, "quantized=.raw"):
+                weightstore.load_file("test/gguf", store=STORE)
+
+    def test_metadata_has_every_value_with_its_type(self):
+        import gguf
+
+        expected = {
+            "general.architecture": "llama", "llama.block_count": 32, "a.u8": 255, "a.i8": -128, "a.u16": 65535,
+            "a.i16": -32768, "a.i32": -(1 << 31), "a.u64": (1 << 64) - 1, "a.i64": -(1 << 63), "a.f32": 0.5,
+            "a.f64": 1e-300, "a.yes": True, "a.text": "n\u00e9\nzwei", "a.empty": "",
+            "tokenizer.ggml.tokens": ["", "n\u00e9", *(f"token {number}" for number in range(60000))],
+            "tokenizer.ggml.scores": [0.25 * number for number in range(60002)],
+            "tokenizer.ggml.token_type": [-1, 0, 6], "a.flags": [True, False],
+        }
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/vocabulary.gguf", "llama")
+            writer.add_block_count(32)
+            for add, key in (
+                ("uint8", "u8"), ("int8", "i8"), ("uint16", "u16"), ("int16", "i16"), ("int32", "i32"), ("uint64", "u64"),
+                ("int64", "i64"), ("float32", "f32"), ("float64", "f64"), ("bool", "yes"),
+            ):
+                getattr(writer, "add_" + add)("a." + key, expected["a." + key])
+            writer.add_string("a.text", expected["a.text"])
+            writer.add_key_value("a.empty", "", gguf.GGUFValueType.STRING)
+            for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "a.flags"):
+                writer.add_array(key, expected[key])
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/metadata", write, "--any")
+        revision = weightstore.open(STORE).revision("test/metadata")
+        found = revision.metadata("vocabulary.gguf")
+        self.assertEqual(found, expected)
+        self.assertEqual(list(found)[:2], ["general.architecture", "llama.block_count"])
+        self.assertIs(found["a.yes"], True)
+        self.assertEqual([type(value) for value in found["a.flags"]], [bool, bool])
+        self.assertEqual(revision.metadata("vocabulary.gguf"), expected)
+        safe = weightstore.open(STORE).revision("test/model")
+        self.assertEqual(safe.metadata("model.safetensors"), {"by": "tests", "format": "np"})
+        self.assertEqual(safe.metadata("config.json"), {})
+        with self.assertRaisesRegex(weightstore.NotFoundError, "absent.gguf"):
+            revision.metadata("absent.gguf")
 
     def test_evicted_shards_are_fetched_from_their_origin(self):
         array = np.random.default_rng(3).standard_normal((600, 512)).astype(np.float32)
@@ -234,6 +327,16 @@ class Loading(unittest.TestCase):
         subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         shards = [tensor.shard for tensor in weightstore.open(STORE).revision("test/origin").tensors()]
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
+        # A forked child can fetch, too: also through a reader that its parent has opened.
+        with weightstore.safe_open("test/origin", "np", store=STORE) as reader:
+            part = reader.get_slice("layers.0.weight")
+            forked(self, lambda: np.testing.assert_array_equal(part[3:7, 5:], array[3:7, 5:]))
+            for load in (
+                lambda: reader.get_tensor("layers.0.weight"),
+                lambda: weightstore.load_file("test/origin", framework="np", store=STORE)["layers.0.weight"],
+            ):
+                forked(self, lambda: np.testing.assert_array_equal(load(), array))
+                subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
 
@@ -782,24 +885,92 @@ class Store(unittest.TestCase):
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
-    def test_a_forked_child_reads_its_arrays_and_its_error_advises_spawn(self):
+    def test_a_forked_child_opens_stores_of_its_own_and_so_does_its_child(self):
         arrays = weightstore.load_file("test/model", framework="np", store=STORE)
+        store = weightstore.open(STORE)
+        revision = store.revision("test/model")
+        lease = revision.lease_layer(1)
+        pending = revision.lease_async(weightstore.Part.layer(1))
+        name = "model.layers.1.q_proj.weight"
         expected = some_tensors()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
-                arrays.clear()
-                gc.collect()
-                try:
+
+        def in_child(depth):
+            with self.assertRaisesRegex(weightstore.ForkedError, "before the fork"):
+                pending.result()
+            np.testing.assert_array_equal(arrays[name], expected[name])
+            with self.assertRaisesRegex(weightstore.ForkedError, "before the fork"):
+                lease[name]
+            with weightstore.Limit(60):
+                loaded = weightstore.load_file("test/model", framework="np", store=STORE)
+            for key, array in expected.items():
+                np.testing.assert_array_equal(loaded[key], array)
+            # SQLite acquires locks for this process, although its parent has the same files open.
+            catalog = str(os.stat(os.path.join(STORE, "store.db")).st_ino)
+            with open("/proc/locks") as locks:
+                held = [line.split() for line in locks]
+            self.assertTrue([lock for lock in held if str(os.getpid()) in lock and lock[5].endswith(":" + catalog)])
+            # What the parent has opened is opened again.
+            self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
+            own = weightstore._safetensors._store(STORE)
+            del loaded
+            gc.collect()
+            self.assertEqual(own.statistics("ram").leased, 0)
+            with revision.lease_layer(2) as other:
+                self.assertEqual(store.statistics("ram").leased, other.bytes)
+            np.testing.assert_array_equal(
+                revision.lease_async(weightstore.Part.layer(1)).result(60)[name].numpy(), expected[name])
+            self.assertIn("test/model", [model.name for model in store.models()])
+            if depth < 2:
+                forked(self, lambda: in_child(depth + 1))
+
+        for _ in range(2):
+            forked(self, lambda: in_child(1))
+        np.testing.assert_array_equal(lease[name].numpy(), expected[name])
+        with revision.lease_layer(2):
+            self.assertGreater(store.statistics("ram").leased, 0)
+
+    def test_a_forked_child_opens_its_own_tier_with_the_budget_of_a_reader(self):
+        def open_reader():
+            return weightstore.safe_open("test/model", "np", store=store, budget="64MiB")
+
+        def in_child():
+            open_reader()
+            self.assertEqual(store.statistics("ram").budget, 64 << 20)
+
+        with weightstore.open(STORE) as store:
+            open_reader()
+            forked(self, in_child)
+
+    def test_a_fork_within_a_limit_and_a_log_function_leaves_neither_to_the_child(self):
+        lines = []
+        weightstore.set_log(lambda level, message: lines.append(message))
+        with weightstore.Limit(3600):
+            weightstore.load_file("test/model", framework="np", store=STORE)
+
+            def in_child():
+                with weightstore.Limit(60):
                     weightstore.load_file("test/model", framework="np", store=STORE)
+
+            forked(self, in_child)
+        weightstore.set_log(None)
+
+    def test_a_forked_child_without_a_copy_of_the_library_is_advised_to_spawn(self):
+        program = textwrap.dedent(f"""
+            import os, sys, weightstore
+            def refuse(*_): raise OSError("no memory files")
+            weightstore._copies.Copies.of = refuse
+            store = weightstore.open({STORE!r})
+            child = os.fork()
+            if child == 0:
+                try:
+                    store.revision("test/model")
                 except weightstore.ForkedError as refusal:
-                    status = 0 if "spawn" in str(refusal) else 2
-            finally:
-                os._exit(status)
-        self.assertEqual(os.waitpid(child, 0)[1], 0)
-        np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
+                    os._exit(0 if "spawn" in str(refusal) and "no memory files" in str(refusal) else 2)
+                os._exit(3)
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """)
+        ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
     def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
         program = textwrap.dedent(f"""
@@ -1051,6 +1222,29 @@ class Store(unittest.TestCase):
                 self.assertIn(f'version = "{weightstore.__version__}"', text.read())
         self.assertEqual(weightstore.NotFoundError.__module__, "weightstore")
 
+    @unittest.skipUnless(importlib.util.find_spec("mypy"), "needs mypy")
+    def test_the_package_and_a_program_that_uses_it_pass_mypy_strict(self):
+        sources = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "Sources", "Python")
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "engine.py")
+            with open(program, "w") as file:
+                file.write(textwrap.dedent("""
+                    from typing import Any
+
+                    import numpy
+                    import weightstore
+
+                    array: numpy.ndarray[Any, Any] = weightstore.load_file("m", framework="np")["a"]
+                    sizes: int = weightstore.safe_open("m", "np").info("a").bytes
+                    text: str = weightstore.load_file("m", framework="np")["a"]
+                    """))
+            check = [sys.executable, "-m", "mypy", "--cache-dir", folder + "/cache", "--config-file", "pyproject.toml"]
+            done = subprocess.run([*check, "-p", "weightstore"], capture_output=True, text=True, cwd=sources)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            done = subprocess.run([*check, program], capture_output=True, text=True, cwd=sources)
+        self.assertIn("Found 1 error", done.stdout)
+        self.assertIn("engine.py:9: error: Incompatible types in assignment", done.stdout)
+
     def test_a_wrong_library_is_named(self):
         with open("/proc/self/maps") as maps:
             other = next(line.split()[-1] for line in maps if "/libc.so" in line)
@@ -1064,7 +1258,8 @@ class Store(unittest.TestCase):
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
             [sys.executable, "-c", "import weightstore; weightstore._library.ABI = 99; weightstore.open('/')"],
-            capture_output=True, text=True)
+            capture_output=True, text=True, env={
+                **os.environ, "WEIGHTSTORE_LIBRARY": weightstore._copies._path(weightstore._library.library().loaded)})
         self.assertIn("interface version 1, expected 99", done.stderr)
 
 
