@@ -45,6 +45,7 @@ package final class MemoryTier: UseSource {
         var inFlight: [ResidentShard.Key: InFlightLoad] = [:]
         /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
+        /// The uses that waited for a load. A request whose load fails, or that is cancelled, is none.
         package var misses = 0
         /// The bytes loaded since the tier was opened.
         package var loaded = 0
@@ -410,14 +411,12 @@ package final class MemoryTier: UseSource {
             } else {
                 state.inFlight[shard.key]!.requests.append(request)
                 request.expect()
-                if request.isUse { state.misses += 1 }
             }
         }
         return zip(missing, reservations).map { shard, reservation in
             shard.beginLoading()
             shard.account.loadStartedAt = now
             state.loading += shard.bytes
-            if request.isUse { state.misses += 1 }
             request.expect()
             let flight = InFlightLoad(shard: shard, requests: [request])
             state.inFlight[shard.key] = flight
@@ -465,7 +464,9 @@ package final class MemoryTier: UseSource {
             if queued.isEmpty { return [] }
             flight.requests.removeAll(where: \.whenQueued)
             state.inFlight[shard.key] = flight
-            shard.beginArriving(payload, leases: queued.count, uses: queued.count(where: \.isUse))
+            let uses = queued.count(where: \.isUse)
+            shard.beginArriving(payload, leases: queued.count, uses: uses)
+            state.misses += uses
             return queued
         }
         for request in requests { request.settle(.success(shard)) }
@@ -500,7 +501,9 @@ package final class MemoryTier: UseSource {
             case .success(let payload):
                 let now = StoreClock.coarse
                 shard.account.begin(at: now)
-                shard.finishLoading(payload, leases: requests.count, uses: requests.count(where: \.isUse), at: now)
+                let uses = requests.count(where: \.isUse)
+                shard.finishLoading(payload, leases: requests.count, uses: uses, at: now)
+                state.misses += uses
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
             case .failure:

@@ -158,8 +158,9 @@ package final class ResidentShard: Sendable {
         // An arriving shard has the payload already, and readers.
         if old == .loading { storage = payload }
         used.store(now, ordering: .relaxed)
+        // The step from arriving to ready is negative.
         let step = Self.phaseUnit &* (Phase.ready.rawValue &- old.rawValue)
-        word.add(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
+        word.wrappingAdd(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
     }
 
     /// Makes a loading shard available to work on the device that is queued behind its copies, with `leases` leases, of

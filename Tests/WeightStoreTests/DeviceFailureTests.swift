@@ -41,6 +41,8 @@ import Testing
         } catch {
             try await eventually { memory.gauge.loading == 0 }
             #expect(memory.isExact && memory.gauge.leased == 0 && memory.gauge.loading == 0)
+            // A load that fails is no miss: the uses include all misses.
+            #expect(memory.gauge.hits >= 0)
             memory.clear()
             throw error
         }
