@@ -92,8 +92,7 @@ struct NeededShard: Sendable {
     static func all(of revision: Int64, leaving: [Int64], fewAbsent: Bool, _ db: Database) throws -> [NeededShard] {
         // Shards that no origin of the revision holds are not lost by its removal.
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
-        return try rows(
-            "shard.state <> 'present'", of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
+        return try rows("shard.state <> 'present'", of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
     }
 
     /// The shards of a revision that are listed as stored, but whose blobs are gone. They must be fetched, too.
@@ -103,12 +102,12 @@ struct NeededShard: Sendable {
         of revision: Int64, leaving: [Int64], _ isGone: (ContentDigest) throws -> Bool, _ db: Database
     ) throws -> [NeededShard] {
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
-        return try rows("shard.state = 'present'", of: revision, leaving: leaving, fewAbsent: false, isGone, db)
+        return try rows("shard.state = 'present'", of: revision, leaving: leaving, fewAbsent: false, where: isGone, db)
     }
 
     private static func rows(
         _ condition: String, of revision: Int64, leaving: [Int64], fewAbsent: Bool,
-        _ isNeeded: (ContentDigest) throws -> Bool = { _ in true }, _ db: Database
+        where isNeeded: (ContentDigest) throws -> Bool = { _ in true }, _ db: Database
     ) throws -> [NeededShard] {
         let leaving = "[\(leaving.map { "\($0)" }.joined(separator: ", "))]"
         let rows = try Row.fetchAll(
