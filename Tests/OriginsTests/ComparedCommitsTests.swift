@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import WeightStore
 @testable import Origins
 
 /// The comparisons with a hub that a server remembers.
-@Suite struct ComparedCommitsTests {
+@Suite(.blocking) struct ComparedCommitsTests {
     private let gone = FetchError.commitGone(model: "org/model", commit: "c", url: "http://hub")
     private let silent = FetchError.stalled(url: "http://hub", seconds: 1, attempts: 1)
 

@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 import WeightStore
 
 /// The URLs in messages of errors.
-@Suite struct ErrorURLTests {
+@Suite(.blocking) struct ErrorURLTests {
     private let url = "https://user:topsecret@hub.example/?token=topsecret"
 
     @Test("the message of an error names the origin without its user, password and token")
