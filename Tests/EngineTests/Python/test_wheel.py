@@ -29,14 +29,19 @@ class Wheel(unittest.TestCase):
         subprocess.run([sys.executable, "-m", "venv", folder + "/python"], check=True)
         cls.python = folder + "/python/bin/python"
         subprocess.run(
-            [cls.python, "-m", "pip", "install", "-q", "--no-index", "--disable-pip-version-check", cls.wheel], check=True)
+            [cls.python, "-m", "pip", "install", "-q", "--no-index", "--disable-pip-version-check", cls.wheel],
+            check=True, env=cls.environment())
 
-    def run_python(self, program, *arguments):
-        environment = {
+    @staticmethod
+    def environment():
+        """Without what would find another package or library."""
+        return {
             name: value for name, value in os.environ.items()
             if name not in ("PYTHONPATH", "WEIGHTSTORE_LIBRARY", "LD_LIBRARY_PATH")}
+
+    def run_python(self, program, *arguments):
         return subprocess.run(
-            [self.python, "-c", program, *arguments], capture_output=True, text=True, env=environment, cwd="/")
+            [self.python, "-c", program, *arguments], capture_output=True, text=True, env=self.environment(), cwd="/")
 
     def test_the_tag_names_the_platform_and_no_version_of_python(self):
         name = os.path.basename(self.wheel)
