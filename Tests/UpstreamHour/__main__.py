@@ -1,6 +1,6 @@
 """Clients of `serve --upstream` in front of a hub that changes and fails, for an hour.
 
-    Tests/UpstreamHour [--seconds N] [--steps N] [--seed N] [--tool PATH] [--keep]
+    python Tests/UpstreamHour [--seconds N] [--steps N] [--seed N] [--tool PATH] [--keep]
 
 In each step the hub gets commits with changed, more and fewer files, moves refs and tags, rewrites histories or renames a
 repository; it goes down, stalls, refuses, or breaks connections; the server is stopped and started again. Meanwhile
@@ -9,7 +9,7 @@ Ollama, curl with ranges. What they receive must be the bytes of one commit of t
 last comparison. Without a fault every download succeeds, and so does that of a commit whose bytes are stored while the
 hub is down. After each step the hub is well again, and every ref must name its commit.
 
-Prints a line a minute, and at the end the seed, the steps, the downloads and the faults. At the first wrong answer it
+Needs huggingface_hub and numpy, and a release build. Prints a line a minute, and at the end the seed, the steps, the downloads and the faults. At the first wrong answer it
 prints what happened in the step and how to repeat it, keeps the folder, and ends with 1.
 """
 import argparse, collections, os, random, shutil, signal, socket, sys, tempfile, threading, time
@@ -247,7 +247,7 @@ def main():
     for event in happened:
         print("  " + event)
     print(f"The folder {directory} has the store and server.log. To repeat:")
-    print(f"  Tests/UpstreamHour --seed {options.seed} --steps {steps}")
+    print(f"  {sys.executable} Tests/UpstreamHour --seed {options.seed} --steps {steps}")
     sys.stdout.flush()
     # Clients that hang must not keep the process.
     os._exit(1)
