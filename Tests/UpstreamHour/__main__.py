@@ -186,6 +186,8 @@ def step(world, source, happened):
 
 def main():
     options = arguments()
+    # As Ctrl-C, so that the hub and the server end, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     directory = tempfile.mkdtemp(prefix="weightstore-upstream-")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -132,10 +132,10 @@ def command(world, wanted, work):
 
 
 def transformers(world, wanted, work):
-    import torch
-    from transformers import AutoModelForCausalLM
-
     with loading:
+        import torch
+        from transformers import AutoModelForCausalLM
+
         model = AutoModelForCausalLM.from_pretrained(wanted.name, revision=wanted.revision, cache_dir=work)
         commit = received(world, wanted, only_snapshot(wanted, work).name)
         local = AutoModelForCausalLM.from_pretrained(os.path.join(world.root, commit.directory))
@@ -277,7 +277,7 @@ def stored(world, wanted, work):
 
 def pull(world, wanted, work):
     """`weightstore pull` into the store of the server, of small files."""
-    words = ["pull", f"{wanted.name}@{wanted.revision}", "--origin", world.hub.url, "--include", "*.json"]
+    words = ["pull", f"{wanted.name}@{wanted.revision}", "--origin", world.hub.url, "--include", "README*"]
     run = world.tool(*words)
     if run.returncode != 0:
         raise Failed(f"pull: {run.returncode} {run.stderr[-300:]}")

@@ -39,6 +39,8 @@ class World:
         self.allowed, self.stored = {}, set()
         # Whether refusals and missing answers are right: since the upstream has failed, or the server was stopped.
         self.is_troubled, self.was_stopped, self.denials, self.stored_before = False, False, set(), set()
+        # The part of the server's log that was read.
+        self.logged = 0
         # Names and commits of which the store had some files before.
         self.partial = set()
 
@@ -190,8 +192,23 @@ class World:
         if self.denials:
             # A denial is remembered for 5 seconds.
             time.sleep(5.5)
+        self.check_log()
         self.is_troubled, self.denials, self.was_stopped = False, set(), False
         self.stored_before = set(self.stored)
+
+    def check_log(self):
+        """Every warning and error of the server is about the hub."""
+        with open(f"{self.directory}/server.log") as log:
+            log.seek(self.logged)
+            lines = log.readlines()
+            self.logged = log.tell()
+        for line in lines:
+            level = line.split(" ", 2)[1:2]
+            if self.was_stopped and "CancellationError" in line:
+                # SIGTERM ends fetches for which clients wait.
+                continue
+            if level in (["warning"], ["error"]) and "//127.0.0.1:" not in line and "//localhost:" not in line:
+                raise Wrong("the server reports: " + line.strip())
 
     def close(self):
         for process in (self.server, self.hub and self.hub.process):
