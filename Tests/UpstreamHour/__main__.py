@@ -101,7 +101,9 @@ def choose(world, source, happened):
     models = [model for model in world.models if kinds.get(client, model.kind.name) == model.kind.name]
     model = source.choices(models, [1 if model.kind.name.startswith("big") else 3 for model in models])[0]
     name = source.choice(model.names)
-    revision = "main" if source.random() < 0.5 else source.choice(sorted(model.refs))
+    # A branch that the hub has deleted stays where it was.
+    refs = sorted(model.refs.keys() | {ref for seen, ref in world.seen if seen == name})
+    revision = "main" if source.random() < 0.5 else source.choice(refs)
     commit = None
     if client is ollama:
         revision = "main"
@@ -111,7 +113,7 @@ def choose(world, source, happened):
     elif source.random() < 0.35 or (client is transformers and happened):
         commit = source.choice(model.alive)
         revision = commit.sha
-    of = commit or model.refs[revision]
+    of = commit or model.refs.get(revision) or next(iter(world.allowed[name, revision]))
     paths = sorted(set(of.files).intersection(*(commit.files for commit in model.commits if commit is not of)) or of.files)
     path = source.choice(paths)
     if path == "empty.txt" and client in (curl, llama):

@@ -258,6 +258,9 @@ def absent(world, wanted, work):
             continue
         if answer.status == 200:
             raise Wrong(f"{path}: 200")
+        if world.is_troubled and "nobody" in path:
+            # The hub decides, and does not answer.
+            continue
         raise Failed(f"{path}: {answer.status} {answer.headers.get('X-Error-Code')}")
 
 

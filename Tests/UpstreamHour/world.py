@@ -37,6 +37,8 @@ class World:
         self.lock, self.counts = threading.Lock(), collections.Counter()
         # What a client may receive for a ref: (name, ref) -> commits. A name and a commit of which all bytes are stored.
         self.allowed, self.stored = {}, set()
+        # Names and refs that the server has had.
+        self.seen = set()
         # Whether refusals and missing answers are right: since the upstream has failed, or the server was stopped.
         self.is_troubled, self.was_stopped, self.denials, self.stored_before = False, False, set(), set()
         # The part of the server's log that was read.
@@ -183,6 +185,7 @@ class World:
                         lambda answer: json.loads(answer.body)["sha"] == commit.sha)
                     with self.lock:
                         self.allowed[name, ref] = {commit}
+                    self.seen.add((name, ref))
         # A comparison of a commit's files that failed is repeated after half a minute.
         for name, commit in self.partial:
             self.wait(
