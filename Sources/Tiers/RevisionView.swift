@@ -176,7 +176,8 @@ package final class RevisionView: Sendable {
         let chosen = part.onlyExperts == nil ? whole : whole.flatMap { divided($0, for: part) }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
-                kind: part.kind, name: "\(name) \(part)")
+                kind: part.kind, name: "\(name) \(part)",
+                detail: tensors.isEmpty ? "None of its files has tensors that can be read." : "")
         }
         return parts.withLock { parts in
             if let known = parts[part] { return known }

@@ -46,7 +46,7 @@ struct Pull {
             try request.selection.check(
                 TensorNumbers(files), paths: files.map(\.path), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
-            let saved = try save(Manifest(commit: remote.commit, files: files), ref)
+            let saved = try save(Manifest(commit: remote.commit, files: files), of: remote, ref)
             (revision, moved) = (saved.revision, saved.movedRefs)
         }
         if !request.selection.isEverything {
@@ -63,7 +63,10 @@ struct Pull {
         defer { withExtendedLifetime(held) {} }
         if known != nil {
             try held?.check(request.selection)
-            moved = try name(revision, ref)
+            moved = try store.change(work).commit { db in
+                let named = try name(revision, ref, db)
+                return (named.movedRefs, [named.model])
+            }
         }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         var summary = try summary(revision, remote)
@@ -219,12 +222,19 @@ struct Pull {
     }
 
     private func save(
-        _ manifest: Manifest, _ refs: [String]
+        _ manifest: Manifest, of remote: RemoteRevision, _ refs: [String]
     ) throws -> (revision: Int64, movedRefs: [String: String]) {
         let change = store.change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
+            // Another pull of the commit may have added the revision since, and even have fetched its last byte: then its
+            // digest is not the one of this manifest.
+            if let known = try Self.known(remote, db) {
+                let named = try name(known, refs, db)
+                try ClaimTable.release(store.leases.name, db)
+                return ((revision: known, movedRefs: named.movedRefs), [named.model])
+            }
             try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))])
             let before = try refTargets(db)
             let saved = try RevisionRow.save(
@@ -244,18 +254,18 @@ struct Pull {
 
     /// Sets the ref to a revision that the store holds already.
     ///
-    /// - Returns: the refs that named another revision, with the name of that revision.
-    private func name(_ revision: Int64, _ refs: [String]) throws -> [String: String] {
-        try store.change(work).commit { db in
-            guard let model = try RevisionTable.model(of: revision, db) else {
-                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
-            }
-            let before = try refTargets(db)
-            for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
-            try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
-            let after = try refTargets(db)
-            return (before.filter { after[$0.key] != $0.value }, [model])
+    /// - Returns: the refs that named another revision, with the name of that revision, and the model.
+    private func name(
+        _ revision: Int64, _ refs: [String], _ db: Database
+    ) throws -> (movedRefs: [String: String], model: Int64) {
+        guard let model = try RevisionTable.model(of: revision, db) else {
+            throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
         }
+        let before = try refTargets(db)
+        for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
+        try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
+        let after = try refTargets(db)
+        return (before.filter { after[$0.key] != $0.value }, model)
     }
 
     private func summary(_ revision: Int64, _ remote: RemoteRevision) throws -> PullSummary {

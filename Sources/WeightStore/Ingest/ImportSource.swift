@@ -173,14 +173,15 @@ struct ImportSource {
         }
     }
 
-    /// Whether the directory looks like a model: one of its files is a `config.json`, or of a format with tensors by its
-    /// first bytes or by its name. A hub's snapshot and a single file count as a model in any case.
+    /// Whether the directory looks like a model: one of its files is a `config.json`, of a format with tensors by its
+    /// first bytes or by its name, or of another format of weights by its name. A hub's snapshot and a single file count
+    /// as a model in any case.
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
-        let hasConfiguration = files.contains { file in
-            file.path == "config.json" || file.path.hasByteSuffix("/config.json")
+        let hasName = files.contains { file in
+            file.path == "config.json" || file.path.hasByteSuffix("/config.json") || OpaqueWeights.isNamed(file.path)
         }
-        return try hasConfiguration || files.contains { try FileSource($0.location).format() != .other }
+        return try hasName || files.contains { try FileSource($0.location).format() != .other }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.
