@@ -39,7 +39,7 @@ extension MountServer {
         let start = min(Int(clamping: argument.offset), file.entry.bytes)
         let range = start..<min(start + min(Int(argument.size), data.capacity), file.entry.bytes)
         if range.isEmpty { return reply.succeed() }
-        if let ahead = handle.advance(range) { readAhead(ahead, of: file) }
+        if let ahead = handle.advance(range) { readAhead(ahead, of: handle) }
         var lost: StorageError?
         do {
             if try file.read(range, into: data.writableBytes(range.count)) {

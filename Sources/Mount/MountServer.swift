@@ -203,12 +203,20 @@ final class MountServer: Sendable {
     }
 
     /// Reads the blobs ahead of a reader, on a thread of its own.
-    func readAhead(_ range: Range<Int>, of file: OpenFile) {
+    func readAhead(_ range: Range<Int>, of handle: MountedFiles.Handle) {
         readers.submit { [self] in
-            do {
-                if let absent = try file.readAhead(range) { fetchAhead(absent, of: file) }
-            } catch {
-                logger.debug("\(file.name): \(error)")
+            var start = range.lowerBound
+            while true {
+                // What was read meanwhile is in the mount's cache, and would be read again for nothing.
+                start = max(start, handle.position)
+                guard start < range.upperBound else { return }
+                let piece = start..<min(start + ReadStream.pieceBytes, range.upperBound)
+                do {
+                    if let absent = try handle.file.readAhead(piece) { fetchAhead(absent, of: handle.file) }
+                } catch {
+                    return logger.debug("\(handle.file.name): \(error)")
+                }
+                start = piece.upperBound
             }
         }
     }

@@ -11,6 +11,9 @@ final class MountedFiles: Sendable {
 
         init(_ file: OpenFile) { self.file = file }
 
+        /// The end of the requests so far.
+        var position: Int { stream.withLock { $0.end } }
+
         /// Notes a request.
         ///
         /// - Returns: the range to read ahead now.

@@ -91,12 +91,12 @@ final class OpenFile: Sendable {
         return bytes
     }
 
-    /// Drops the pages of each blob of which all bytes were read.
+    /// Drops the pages of each blob of which all bytes were read, but for the padding between its tensors.
     private func noteUse(_ blobs: [StoredBytes.UsedBlob]) {
         let whole = state.withLock { state in
             blobs.filter { blob in
                 let used = state.used[blob.digest, default: 0].adding(saturating: blob.count)
-                let isWhole = used >= blob.blobBytes
+                let isWhole = used >= blob.blobBytes - blob.blobBytes / 64
                 state.used[blob.digest] = isWhole ? nil : used
                 return isWhole
             }

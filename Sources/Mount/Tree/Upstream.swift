@@ -80,6 +80,8 @@ final class Upstream: Sendable {
         guard revision.isRef, let interval = source.revalidationInterval else { return false }
         let (key, ref) = Self.key(revision)
         let now = ContinuousClock.now
+        // What the store lacks is pulled instead.
+        do { _ = try store.identity(of: revision.text) } catch StorageError.notFound { return false }
         let age = try store.timeSinceChange(of: ref, model: revision.model.text)
         return state.withLock { state in
             if let due = state.due[key] {

@@ -2,9 +2,6 @@ import Files
 
 /// The page cache under stored bytes, for readers whose own bytes are cached elsewhere.
 extension StoredBytes {
-    /// The largest piece of one request to read ahead, in bytes.
-    private static let pieceBytes = 8 << 20
-
     /// A blob of which a read has used some bytes.
     package struct UsedBlob: Sendable {
         package let digest: ContentDigest
@@ -44,11 +41,8 @@ extension StoredBytes {
             let wanted = part.clamped(to: run.offset..<run.offset + run.length)
             // A blob that cannot be opened is reported by the read.
             if !wanted.isEmpty, let file = try? FileDescriptor.openIfPresent(run.path) {
-                for start in stride(from: wanted.lowerBound, to: wanted.upperBound, by: Self.pieceBytes) {
-                    let end = min(start + Self.pieceBytes, wanted.upperBound)
-                    let first = run.blobOffset + start - run.offset
-                    file.readAhead(first..<first + end - start)
-                }
+                let first = run.blobOffset + wanted.lowerBound - run.offset
+                file.readAhead(first..<first + wanted.count)
             }
             index += 1
         }
