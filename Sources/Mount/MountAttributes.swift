@@ -20,12 +20,12 @@ struct MountAttributes: Sendable {
         result.gid = group
         result.blksize = 1 << 17
         result.mode = S_IFDIR | 0o555
-        result.nlink = 2
+        // Of a directory with another number, programs expect that many subdirectories (fts(3)).
+        result.nlink = 1
         var seconds = started
         switch node {
         case .file(let file):
             result.mode = S_IFREG | 0o444
-            result.nlink = 1
             result.size = UInt64(file.bytes)
             result.blocks = (UInt64(file.bytes) + 511) / 512
             seconds = UInt64(max(file.revision.created, 0))
