@@ -96,7 +96,7 @@ struct MountTests {
             #expect(got == rest && isEqual, "\(count) bytes at \(offset)")
         }
         _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
-        let memory = mmap(nil, expected.count, PROT_READ, MAP_SHARED, file, 0)
+        let memory = try #require(mmap(nil, expected.count, PROT_READ, MAP_SHARED, file, 0))
         try #require(memory != MAP_FAILED)
         let isEqual = memcmp(memory, expected, expected.count) == 0
         #expect(isEqual)
