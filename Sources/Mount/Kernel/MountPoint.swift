@@ -20,10 +20,9 @@ struct MountPoint: Sendable {
     init(_ directory: String, source: String) throws {
         path = try Self.resolve(directory)
         self.source = source
-        if isDead {
+        if mounted != nil {
+            guard isDead else { throw MountError.alreadyMounted(path: path) }
             unmount()
-        } else if mounted != nil {
-            throw MountError.alreadyMounted(path: path)
         }
         var facts = stat()
         guard stat(path, &facts) == 0 else { throw FileError.system(operation: "stat", path: path, code: errno) }
@@ -44,7 +43,7 @@ struct MountPoint: Sendable {
         return try FileSystem.resolve(path)
     }
 
-    /// Whether a mount without a server is there.
+    /// Whether the mount has no server.
     private var isDead: Bool {
         var facts = stat()
         return stat(path, &facts) != 0 && errno == ENOTCONN
@@ -91,7 +90,7 @@ struct MountPoint: Sendable {
     /// Unmounts, also while files are open: their reads then fail once the server has ended. Does nothing if another file
     /// system was mounted there meanwhile.
     func unmount() {
-        guard isDead || mounted != nil else { return }
+        guard mounted != nil else { return }
         if geteuid() == 0, umount2(path, Int32(MNT_DETACH)) == 0 { return }
         FUSEHelper.unmount(path)
     }
