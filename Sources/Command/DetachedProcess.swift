@@ -55,7 +55,9 @@ enum DetachedProcess {
             .map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var child: pid_t = 0
-        let code = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &words, environ)
+        // The path gives the process its name. A program that was replaced has none.
+        let program = (try? FileSystem.resolve("/proc/self/exe")) ?? "/proc/self/exe"
+        let code = posix_spawn(&child, program, &actions, &attributes, &words, environ)
         guard code == 0 else { throw FileError.system(operation: "posix_spawn", path: "weightstore", code: code) }
         return child
     }
