@@ -50,6 +50,8 @@ extension MountServer {
         } catch {
             return fail(reply, error, file.name)
         }
+        // Logged with the read that has failed.
+        if file.hasFailed { return reply.fail(EIO) }
         answerLater(reply, "\(file.name), bytes from \(range.lowerBound)", for: file) { [lost] work in
             let buffer = Buffer(bytes: range.count)
             try file.fetch(range, after: lost, into: buffer.writableBytes(range.count), work)

@@ -174,9 +174,11 @@ final class MountServer: Sendable {
                 try request.work.check()
                 try body(request.work)
             } catch is CancellationError where request.isLate {
+                file?.noteFailure()
                 logger.error("\(name): was not answered within \(Quantity.seconds(timeoutSeconds))")
                 reply.fail(EIO)
             } catch {
+                if !(error is CancellationError) { file?.noteFailure() }
                 fail(reply, error, name)
             }
             pending.remove(reply.unique)

@@ -15,6 +15,9 @@ final class OpenFile: Sendable {
     private static let mostFetches = 8
     /// Bytes that are in memory alone, because the store has no room: kept for the next requests of the same shards.
     private static let mostPassed = 4
+    /// The time after a failed fetch in which reads of absent bytes fail at once: the kernel repeats a read that has failed,
+    /// page by page.
+    private static let failureTime = Duration.seconds(2)
 
     private struct State {
         /// The most recently used first.
@@ -23,6 +26,8 @@ final class OpenFile: Sendable {
         var used: [ContentDigest: Int] = [:]
         /// The last fetched ranges.
         var fetched: [StoredBytes] = []
+        /// The end of the time in which reads of absent bytes fail.
+        var failureEnd: ContinuousClock.Instant?
         var running = 0
         var waiting: [@Sendable () -> Void] = []
     }
@@ -142,6 +147,12 @@ final class OpenFile: Sendable {
         }
         return bytes
     }
+
+    /// Notes that a fetch has failed.
+    func noteFailure() { state.withLock { $0.failureEnd = .now + Self.failureTime } }
+
+    /// Whether a fetch has failed a moment ago.
+    var hasFailed: Bool { state.withLock { $0.failureEnd.map { $0 > .now } ?? false } }
 
     /// Starts a fetch, or lets it wait while the file has many in progress: readers of other files need the threads, too.
     func enqueue(_ fetch: @escaping @Sendable () -> Void, on threads: WorkerThreads) {
