@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Glibc
 import Support
 
@@ -33,7 +34,7 @@ struct WeightStoreTool: ParsableCommand {
                 subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
             CommandGroup(name: "Memory tiers:", subcommands: [Load.self, Warm.self, Bench.self]),
-            CommandGroup(name: "Server:", subcommands: [Serve.self, TokenCommand.self]),
+            CommandGroup(name: "Mount and server:", subcommands: [MountCommand.self, Serve.self, TokenCommand.self]),
             CommandGroup(
                 name: "Fleet:",
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
@@ -59,11 +60,21 @@ struct WeightStoreTool: ParsableCommand {
             """
     }
 
+    /// The arguments, without the name of the program.
+    ///
+    /// - Returns: nil if there is nothing to do.
+    static func arguments() throws -> [String]? {
+        let given = Array(CommandLine.arguments.dropFirst())
+        let isHelper = CommandLine.arguments.first.map { FileSystem.name(of: $0) } == MountHelper.name
+        return isHelper ? try MountHelper.arguments(given) : given
+    }
+
     static func main() {
         Signals.own()
         var running: (any ParsableCommand)?
         do {
-            var command = try parseAsRoot()
+            guard let arguments = try arguments() else { return }
+            var command = try parseAsRoot(arguments)
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
             running = command
             try command.run()
