@@ -972,6 +972,37 @@ class Store(unittest.TestCase):
         ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
+    def test_a_fork_without_free_descriptors_opens_none_for_good(self):
+        program = textwrap.dedent(f"""
+            import os, resource, weightstore
+            weightstore.open({STORE!r}).models()
+            limit = max(int(name) for name in os.listdir("/proc/self/fd")) + 64
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            filled = []
+            try:
+                while True:
+                    filled.append(os.dup(0))
+            except OSError:
+                pass
+            for left in range(1, 6):
+                os.close(filled.pop())
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+                # As many as were closed are free; a fork that had enough of them has the copies for its children.
+                free = []
+                try:
+                    while True:
+                        free.append(os.dup(0))
+                except OSError:
+                    pass
+                assert len(free) == left or weightstore._library._for_children is not None, (len(free), left)
+                for descriptor in free:
+                    os.close(descriptor)
+            """)
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
+
     def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
         program = textwrap.dedent(f"""
             import atexit, os, sys, weightstore
