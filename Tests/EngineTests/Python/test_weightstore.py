@@ -1045,6 +1045,30 @@ class Store(unittest.TestCase):
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(reader.get_tensor("scalar"), expected["scalar"])
 
+    def test_a_forked_child_maps_no_small_tensors(self):
+        def write(path):
+            tensors = {f"layers.{number}.scale": np.full((5, 3), number, np.float32) for number in range(300)}
+            safetensors.numpy.save_file(tensors, path + "/model.safetensors")
+
+        imported("test/small", write)
+        reader = weightstore.safe_open("test/small", "pt" if TORCH else "np", store=STORE)
+
+        def mappings():
+            with open("/proc/self/maps") as lines:
+                return sum(1 for _ in lines)
+
+        def read():
+            before = mappings()
+            tensors = reader.get_tensors()
+            assert mappings() < before + 100, mappings() - before
+            for number in range(300):
+                assert (tensors[f"layers.{number}.scale"] == number).all(), number
+            if TORCH:
+                tensors["layers.1.scale"].zero_()
+                assert (reader.get_tensor("layers.1.scale") == 1).all()
+
+        forked(self, read)
+
     def test_another_program_starts_with_spawn(self):
         import multiprocessing
 
