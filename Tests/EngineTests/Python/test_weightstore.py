@@ -1442,6 +1442,22 @@ class Managing(unittest.TestCase):
         except weightstore.CancelledError:
             pass
 
+    def test_a_lease_that_ends_right_after_a_look_at_it_has_not_failed(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        pending = revision.lease_async(weightstore.Part.layer(1))
+        ended = False
+
+        def look(*_):
+            nonlocal ended
+            ended = True
+            raise weightstore.TimedOutError("not ended yet", 18)
+
+        with unittest.mock.patch.object(pending, "_has_ended", lambda: ended), \
+                unittest.mock.patch.object(weightstore._library.library(), "lease_wait", look):
+            self.assertFalse(pending.done())
+        self.assertEqual(len(pending.result(timeout=600)), 2)
+
     def test_the_bytes_of_a_tensor_are_read_from_its_blob_and_its_file(self):
         self.store.import_(path, "test/own")
         revision = self.store.revision("test/own")
