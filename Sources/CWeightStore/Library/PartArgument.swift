@@ -26,7 +26,7 @@ extension RevisionView.Part {
                 self = .layers(layers)
                 return
             }
-            guard layers.count == 1 else {
+            guard layers.lowerBound == layers.upperBound else {
                 throw .argument(
                     "layers \(layers.lowerBound) to \(layers.upperBound) of the stack \(stack): must be one layer")
             }

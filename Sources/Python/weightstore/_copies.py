@@ -83,6 +83,11 @@ class _File:
         self.descriptor = os.memfd_create(os.path.basename(self.path), os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.number = self._current()
 
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
     def _current(self) -> tuple[int, int]:
         status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino
@@ -133,8 +138,13 @@ class Copies:
         # Names keep their length, because they are changed in place.
         self._renamed = {name: f"{depth:03x}" + name[3:] for name, _ in files}
         self._files = [_File(path) for _, path in files]
-        for file in self._files:
-            file.create()
+        try:
+            for file in self._files:
+                file.create()
+        except OSError:
+            for file in self._files:
+                file.close()
+            raise
 
     @classmethod
     def of(cls, library: ctypes.CDLL) -> Copies:

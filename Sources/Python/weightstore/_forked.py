@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from ._tensors import TensorInfo
 
 
+#: Few bytes are copied, as the library does: a mapping costs more, and the kernel limits their number.
+_COPIED_BYTES = 64 << 10
+
+
+def _copy(descriptor: int, info: TensorInfo, path: str) -> bytearray:
+    memory = bytearray(info.bytes)
+    # The size was compared: a file that is shorter now was cut meanwhile.
+    if os.preadv(descriptor, [memory], info.shard_offset) < info.bytes:
+        raise DamagedError(f"{path}: shorter than {info.shard_offset + info.bytes} bytes.", 5)
+    return memory
+
+
 class ForkedTensor:
     """A tensor whose bytes are on disk. It has the parts of :class:`LeasedTensor` that arrays are made from.
 
@@ -43,7 +55,11 @@ class ForkedTensor:
             end = info.shard_offset + info.bytes
             if os.fstat(descriptor).st_size < end:
                 raise DamagedError(f"{path}: shorter than {end} bytes.", 5)
-            self._map = mmap.mmap(descriptor, end - start, access=mmap.ACCESS_COPY, offset=start)
+            if info.bytes <= _COPIED_BYTES:
+                self._delta = 0
+                self._bytes: mmap.mmap | bytearray = _copy(descriptor, info, path)
+            else:
+                self._bytes = mmap.mmap(descriptor, end - start, access=mmap.ACCESS_COPY, offset=start)
         finally:
             os.close(descriptor)
 
@@ -51,13 +67,13 @@ class ForkedTensor:
         """The bytes, read-only."""
         if self.info.bytes == 0:
             return memoryview(b"")
-        return memoryview(self._map)[self._delta:].toreadonly()
+        return memoryview(self._bytes)[self._delta:].toreadonly()
 
     def torch_bytes(self) -> torch.Tensor:
         """The bytes as a tensor of one dimension, whose pages become private when they are written."""
         import torch
 
-        return torch.frombuffer(self._map, dtype=torch.uint8, count=self.info.bytes, offset=self._delta)
+        return torch.frombuffer(self._bytes, dtype=torch.uint8, count=self.info.bytes, offset=self._delta)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0

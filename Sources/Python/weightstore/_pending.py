@@ -118,13 +118,14 @@ class PendingLease(_Handle):
         """Whether the lease has succeeded, failed or was cancelled."""
         if self._lease is None and self._failure is None:
             handle = c_void_p()
+            # Before the wait: a lease that ends right after it has another status then.
+            ended = self._has_ended()
             try:
                 library().lease_wait(self, 0, byref(handle))
                 self._lease = Lease(handle.value, self._tier)
             except (CancelledError, TimedOutError) as failure:
-                # Of the wait, and not of the lease.
-                if not self._has_ended():
-                    return False
+                if not ended:
+                    return False  # Of the wait, and not of the lease.
                 self._failure = failure
             except Exception as failure:
                 self._failure = failure

@@ -196,6 +196,8 @@ static void check_parts(weightstore_revision *revision) {
     part.kind = WEIGHTSTORE_PART_LAYERS;
     part.stack = layer.stack;
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_part(revision, &part, "ram", &lease));
+    part.last_layer = INT64_MAX;
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_part(revision, &part, "ram", &lease));
     part.last_layer = 0;
     OK(weightstore_lease_part(revision, &part, "ram", &lease));
     EXPECT(tensors_of(lease) == layer.tensors);

@@ -972,6 +972,37 @@ class Store(unittest.TestCase):
         ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
+    def test_a_fork_without_free_descriptors_opens_none_for_good(self):
+        program = textwrap.dedent(f"""
+            import os, resource, weightstore
+            weightstore.open({STORE!r}).models()
+            limit = max(int(name) for name in os.listdir("/proc/self/fd")) + 64
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            filled = []
+            try:
+                while True:
+                    filled.append(os.dup(0))
+            except OSError:
+                pass
+            for left in range(1, 6):
+                os.close(filled.pop())
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+                # As many as were closed are free; a fork that had enough of them has the copies for its children.
+                free = []
+                try:
+                    while True:
+                        free.append(os.dup(0))
+                except OSError:
+                    pass
+                assert len(free) == left or weightstore._library._for_children is not None, (len(free), left)
+                for descriptor in free:
+                    os.close(descriptor)
+            """)
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
+
     def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
         program = textwrap.dedent(f"""
             import atexit, os, sys, weightstore
@@ -1013,6 +1044,30 @@ class Store(unittest.TestCase):
                 os._exit(status)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(reader.get_tensor("scalar"), expected["scalar"])
+
+    def test_a_forked_child_maps_no_small_tensors(self):
+        def write(path):
+            tensors = {f"layers.{number}.scale": np.full((5, 3), number, np.float32) for number in range(300)}
+            safetensors.numpy.save_file(tensors, path + "/model.safetensors")
+
+        imported("test/small", write)
+        reader = weightstore.safe_open("test/small", "pt" if TORCH else "np", store=STORE)
+
+        def mappings():
+            with open("/proc/self/maps") as lines:
+                return sum(1 for _ in lines)
+
+        def read():
+            before = mappings()
+            tensors = reader.get_tensors()
+            assert mappings() < before + 100, mappings() - before
+            for number in range(300):
+                assert (tensors[f"layers.{number}.scale"] == number).all(), number
+            if TORCH:
+                tensors["layers.1.scale"].zero_()
+                assert (reader.get_tensor("layers.1.scale") == 1).all()
+
+        forked(self, read)
 
     def test_another_program_starts_with_spawn(self):
         import multiprocessing
@@ -1386,6 +1441,22 @@ class Managing(unittest.TestCase):
             pending.result().release()
         except weightstore.CancelledError:
             pass
+
+    def test_a_lease_that_ends_right_after_a_look_at_it_has_not_failed(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        pending = revision.lease_async(weightstore.Part.layer(1))
+        ended = False
+
+        def look(*_):
+            nonlocal ended
+            ended = True
+            raise weightstore.TimedOutError("not ended yet", 18)
+
+        with unittest.mock.patch.object(pending, "_has_ended", lambda: ended), \
+                unittest.mock.patch.object(weightstore._library.library(), "lease_wait", look):
+            self.assertFalse(pending.done())
+        self.assertEqual(len(pending.result(timeout=600)), 2)
 
     def test_the_bytes_of_a_tensor_are_read_from_its_blob_and_its_file(self):
         self.store.import_(path, "test/own")
