@@ -92,6 +92,12 @@ let services: [Target] = [
             .product(name: "NIOSSL", package: "swift-nio-ssl"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         ]),
+    .target(name: "CFUSE"),
+    .target(
+        name: "Mount",
+        dependencies: [
+            "CFUSE", "Support", "Files", "WeightStore", "Origins", .product(name: "Logging", package: "swift-log"),
+        ]),
     .systemLibrary(name: "CWeightStoreHeader", path: "Sources/CWeightStore/Header"),
     .target(
         name: "CWeightStore",
@@ -114,7 +120,7 @@ let services: [Target] = [
         name: "Command",
         dependencies: [
             "CLinux", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet", "Server",
-            .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            "Mount", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "Logging", package: "swift-log"),
         ]),
 ]
@@ -128,7 +134,7 @@ let tests: [Target] = [
         ],
         path: "Tests/TestSupport"),
     .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
-    .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats"]),
+    .testTarget(name: "ModelFormatsTests", dependencies: ["ModelFormats", "TestSupport"]),
     .testTarget(name: "KVCompressionTests", dependencies: ["KVCompression"]),
     .testTarget(name: "DeviceMemoryTests", dependencies: ["Support", "DeviceMemory", "TestSupport"]),
     .testTarget(

@@ -10,17 +10,22 @@ requests and the bytes sent. A fault: {"match": regular expression on the path, 
 
 "tags": [name, …] are further names of the commit of main, and "renamed": {old name: new name} redirects repositories.
 "targets": {"org/model": "org/next"} moves the ref main of a model to the files of another directory; the commits that it
-had before stay. The answer to a request for a revision has an entity tag. The fault "down" closes the connection without
-an answer, and "hold" answers only when the client has gone, which is recorded as "gone".
+had before stay. "histories": {"org/model": {"commits": [directory, …], "refs": {ref: directory}}} gives a model its
+commits and refs instead; a commit that is not listed is gone, and the answer to /control has the commit of each directory.
+The answer to a request for a revision has an entity tag.
+The fault "down" closes the connection without an answer, and "hold" answers only when the client has gone, which is
+recorded as "gone". With "closed": true the hub refuses connections; the content network's port accepts /control, too.
 """
-import hashlib, json, os, re, select, socket, struct, sys, threading, time
+import functools, hashlib, json, os, re, select, socket, struct, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 LFS = 100_000
 
 
-def digests(path):
+@functools.cache
+def digests(path, *_):
+    """The SHA-256 and the git blob id of a file; its size, time and inode follow the path."""
     with open(path, "rb") as file:
         content = file.read()
     return hashlib.sha256(content).hexdigest(), hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -33,8 +38,9 @@ class Repository:
         for directory, _, names in sorted(os.walk(self.path)):
             for file in sorted(names):
                 path = os.path.join(directory, file)
-                sha256, git = digests(path)
-                entry = {"type": "file", "path": os.path.relpath(path, self.path), "size": os.path.getsize(path), "oid": git}
+                status = os.stat(path)
+                sha256, git = digests(path, status.st_size, status.st_mtime_ns, status.st_ino)
+                entry = {"type": "file", "path": os.path.relpath(path, self.path), "size": status.st_size, "oid": git}
                 if entry["size"] >= LFS:
                     entry["lfs"] = {"oid": sha256, "size": entry["size"], "pointerSize": 134}
                 self.files.append(entry)
@@ -45,7 +51,7 @@ class Hub:
     def __init__(self, root):
         self.root, self.lock = root, threading.Lock()
         self.faults, self.log, self.page, self.token, self.repositories = [], [], 1000, None, {}
-        self.tags, self.renamed, self.targets, self.commits = [], {}, {}, {}
+        self.tags, self.renamed, self.targets, self.commits, self.histories = [], {}, {}, {}, {}
 
     def repository(self, name):
         with self.lock:
@@ -53,8 +59,15 @@ class Hub:
                 self.repositories[name] = Repository(self.root, name)
             return self.repositories.get(name)
 
+    def exists(self, name):
+        return name in self.histories or bool(self.repository(name))
+
     def revision(self, name, text):
         """The files that a ref or a commit of a model names."""
+        if history := self.histories.get(name):
+            if directory := history["refs"].get(text):
+                return self.repository(directory)
+            return next((r for r in map(self.repository, history["commits"]) if r.commit == text), None)
         main = self.repository(self.targets.get(name, name))
         with self.lock:
             self.commits.setdefault(name, {})[main.commit] = main
@@ -97,9 +110,11 @@ class Handler(BaseHTTPRequestHandler):
             hub.page = control.get("page", 1000)
             hub.token = control.get("token")
             hub.tags, hub.renamed = control.get("tags") or [], control.get("renamed") or {}
-            hub.targets = control.get("targets") or {}
+            hub.targets, hub.histories = control.get("targets") or {}, control.get("histories") or {}
             hub.log, hub.repositories, hub.commits = [], {}, hub.commits if hub.targets else {}
-        self.json({})
+        listen(not control.get("closed"))
+        directories = {d for history in hub.histories.values() for d in history["commits"]}
+        self.json({directory: hub.repository(directory).commit for directory in directories})
 
     def do_GET(self):
         url = urlsplit(self.path)
@@ -145,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
                 location = f"{match[1] or ''}/{new}{match[3]}" + (f"?{url.query}" if url.query else "")
                 return self.send(307, b"", {"Location": location})
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", url.path):
-            if not hub.repository(match[1]):
+            if not hub.exists(match[1]):
                 return self.no("RepoNotFound")
             repository = hub.revision(match[1], unquote(match[3]))
             if not repository:
@@ -162,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             link = f'<http://127.0.0.1:{hub.port}{url.path}?recursive=true&cursor={start + hub.page}>; rel="next"'
             return self.json(repository.files[start : start + hub.page], {"Link": link} if more else {})
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", unquote(url.path)):
-            repository = hub.repository(match[1]) and hub.revision(match[1], match[2])
+            repository = hub.exists(match[1]) and hub.revision(match[1], match[2])
             entry = repository and match[2] == repository.commit and next((f for f in repository.files if f["path"] == match[3]), None)
             if not entry:
                 return self.no("EntryNotFound")
@@ -213,8 +228,23 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 128
 
+    def __init__(self, port=0, is_cdn=False):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.port, self.is_cdn = self.server_address[1], is_cdn
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
     def handle_error(self, *_):
         pass
+
+
+def listen(is_open):
+    """Opens or closes the port of the hub."""
+    if is_open and not hub.server:
+        hub.server = Server(hub.port)
+    elif not is_open and hub.server:
+        hub.server.shutdown()
+        hub.server.server_close()
+        hub.server = None
 
 
 def write_tree(root, out, cdn):
@@ -238,10 +268,7 @@ if sys.argv[1] == "--tree":
     write_tree(*sys.argv[2:5])
 else:
     hub = Hub(sys.argv[1])
-    servers = [Server(("127.0.0.1", 0), Handler) for _ in range(2)]
-    servers[0].is_cdn, servers[1].is_cdn = False, True
-    hub.port, hub.cdn_port = [server.server_address[1] for server in servers]
+    hub.server, cdn = Server(), Server(is_cdn=True)
+    hub.port, hub.cdn_port = hub.server.port, cdn.port
     print(hub.port, hub.cdn_port, flush=True)
-    threading.Thread(target=servers[1].serve_forever, daemon=True).start()
-    threading.Thread(target=servers[0].serve_forever, daemon=True).start()
     sys.stdin.read()  # Ends with the process that started it.

@@ -1,12 +1,14 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <fcntl.h>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 
 const int clinux_O_DIRECT = O_DIRECT;
 const int clinux_MADV_HUGEPAGE = MADV_HUGEPAGE;
 const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
+const int clinux_POSIX_SPAWN_SETSID = POSIX_SPAWN_SETSID;
 
 int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 

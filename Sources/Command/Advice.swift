@@ -1,3 +1,4 @@
+import ArgumentParser
 import Fleet
 import Server
 import WeightStore
@@ -5,16 +6,18 @@ import WeightStore
 /// Advice to a user of the tool about an error. The library's messages name no command; the tool adds these sentences.
 enum Advice {
     /// The sentence for an error; nil if its own message says enough.
-    static func text(for error: any Error) -> String? {
+    ///
+    /// - Parameter command: the command that failed; nil if the parser failed.
+    static func text(for error: any Error, of command: (any ParsableCommand)?) -> String? {
         switch error {
         case let error as StorageError: text(for: error)
-        case let error as StoreError: text(for: error)
+        case let error as StoreError: text(for: error, of: command)
         case let error as FleetError: text(for: error)
         case let error as FormatError: text(for: error)
         case ServerError.bind: "\"--port 0\" picks a free port."
         case FileError.diskFull:
             "Free space with \"weightstore prune\" and \"weightstore gc\", then run the command again."
-        case FetchError.stalled, FetchError.disconnected: "Run the command again to resume."
+        case FetchError.stalled, FetchError.disconnected: (command as? any ConnectionAdvice)?.connectionAdvice
         case FetchError.noOrigin: "Give one with \"weightstore pull --origin URL\"."
         default: nil
         }
@@ -72,7 +75,7 @@ enum Advice {
         }
     }
 
-    private static func text(for error: StoreError) -> String? {
+    private static func text(for error: StoreError, of command: (any ParsableCommand)?) -> String? {
         switch error {
         case .sourceChanged: "Run the import again while no other program writes to it."
         case .incomplete: "Fetch the missing files, or import the others with --partial."
@@ -92,8 +95,8 @@ enum Advice {
             Restore the origin, or remove the other revisions first. If the bytes are gone for good, remove the origin with \
             "weightstore origin rm --force \(revision) URL".
             """
-        case .originsFailed: text(for: error.cause)
-        case .fetch(let error): text(for: error)
+        case .originsFailed: text(for: error.cause, of: command)
+        case .fetch(let error): text(for: error, of: command)
         case .inUse: "Stop these processes, or run the command again after they have ended."
         case .quotaFull: "\"weightstore prune\" removes models, \"weightstore quota --set\" sets another quota."
         default: nil

@@ -1,4 +1,5 @@
 import Fleet
+import Mount
 import Server
 import WeightStore
 
@@ -30,7 +31,7 @@ enum ExitStatus: Int32 {
     /// - Returns: nil for errors that are not the library's.
     init?(_ error: any Error) {
         switch error {
-        case ServerError.bind: self = .failed
+        case ServerError.bind, is MountError: self = .failed
         case ServerError.token, ServerError.certificate: self = .badInput
         case let error as FleetError:
             switch error {

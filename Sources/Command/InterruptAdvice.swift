@@ -31,7 +31,10 @@ extension Warm: InterruptAdvice { var interruptAdvice: String { plan ? "" : fetc
 extension Cat: InterruptAdvice { var interruptAdvice: String { fetches } }
 extension Verify: InterruptAdvice {
     var interruptAdvice: String {
-        "Shards that were verified are recorded: \"weightstore verify --older-than 1d\" continues with the others."
+        // A comparison records nothing.
+        against == nil
+            ? "Shards that were verified are recorded: \"weightstore verify --older-than 1d\" continues with the others."
+            : ""
     }
 }
 extension Rebuild: InterruptAdvice {

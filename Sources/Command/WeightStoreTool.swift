@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Glibc
 import Support
 
@@ -33,7 +34,7 @@ struct WeightStoreTool: ParsableCommand {
                 subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
             CommandGroup(name: "Memory tiers:", subcommands: [Load.self, Warm.self, Bench.self]),
-            CommandGroup(name: "Server:", subcommands: [Serve.self, TokenCommand.self]),
+            CommandGroup(name: "Mount and server:", subcommands: [MountCommand.self, Serve.self, TokenCommand.self]),
             CommandGroup(
                 name: "Fleet:",
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
@@ -41,9 +42,10 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "Demo and test data:", subcommands: [Demo.self, Generate.self]),
         ])
 
-    private static func message(for error: any Error) -> String {
+    private static func message(for error: any Error, of command: (any ParsableCommand)?) -> String {
         if error is CancellationError { return Signals.report }
-        return ["\(error)", Advice.text(for: error)].compactMap(\.self).joined(separator: " ")
+        let sentences = ["\(error)", Advice.text(for: error, of: command) ?? ""]
+        return sentences.filter { !$0.isEmpty }.joined(separator: " ")
     }
 
     /// The report of wrong usage that a command finds while it runs: the same as for wrong usage that the parser finds.
@@ -58,21 +60,33 @@ struct WeightStoreTool: ParsableCommand {
             """
     }
 
+    /// The arguments, without the name of the program.
+    ///
+    /// - Returns: nil if there is nothing to do.
+    static func arguments() throws -> [String]? {
+        let given = Array(CommandLine.arguments.dropFirst())
+        let isHelper = CommandLine.arguments.first.map { FileSystem.name(of: $0) } == MountHelper.name
+        return isHelper ? try MountHelper.arguments(given) : given
+    }
+
     static func main() {
         Signals.own()
-        var running: (any ParsableCommand.Type)?
+        var running: (any ParsableCommand)?
         do {
-            var command = try parseAsRoot()
+            guard let arguments = try arguments() else { return }
+            var command = try parseAsRoot(arguments)
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
-            running = type(of: command)
+            running = command
             try command.run()
         } catch {
             // Errors of the parser are of another type.
             if let running, let error = error as? ValidationError {
-                Signals.exit(ExitCode.validationFailure.rawValue) { Terminal.writeError(usage(of: running, error)) }
+                Signals.exit(ExitCode.validationFailure.rawValue) {
+                    Terminal.writeError(usage(of: type(of: running), error))
+                }
             }
             guard let status = ExitStatus(error) else { exit(withError: error) }
-            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error)) }
+            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error, of: running)) }
         }
     }
 }

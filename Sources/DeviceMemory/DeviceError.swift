@@ -12,7 +12,8 @@ public enum DeviceError: Error, Equatable, Sendable {
     case noSuchDevice(DeviceName, count: Int)
     /// A device of a kind other than CUDA cannot be used; `reason` contains the cause and the next step.
     case unavailable(DeviceName, reason: String)
-    /// The device has too little free memory: other programs, or other parts of this one, use the rest. Sizes in bytes.
+    /// The device has too little free memory: other programs, or other parts of this one, use the rest. `free` is without
+    /// what a tier with the default budget leaves to them. Sizes in bytes.
     case outOfMemory(DeviceName, requested: Int, free: Int)
     /// An allocation does not fit the arena's budget: evict, then retry. `free` is everything not in use, `largest` the
     /// largest possible allocation. Sizes in bytes.
@@ -24,12 +25,22 @@ public enum DeviceError: Error, Equatable, Sendable {
     case system(operation: String, code: Int32)
 }
 
+extension DeviceError {
+    /// Whether memory is missing, which may be there once other memory is released.
+    package var isShortage: Bool {
+        switch self {
+        case .arenaFull, .outOfMemory: true
+        default: false
+        }
+    }
+}
+
 extension DeviceError: CustomStringConvertible {
     /// The message: the device or path, the cause, and the next step.
     public var description: String {
         switch self {
         case .unknownName(let name):
-            "unknown device \"\(name)\"; supported: \(DeviceKinds.names)"
+            "unknown device \"\(name)\"; supported: ram, gpu, \(DeviceKinds.names)"
         case .driverMissing(let path, let reason):
             "\(path): no CUDA driver: \(reason). Install the NVIDIA driver, set \(CUDALibrary.variable) to the path of its libcuda.so.1, or use the device \"host\"."
         case .symbolMissing(let symbol, let path):
@@ -43,7 +54,7 @@ extension DeviceError: CustomStringConvertible {
         case .unavailable(let device, let reason):
             "\(device): \(reason)"
         case .outOfMemory(let device, let requested, let free):
-            "\(device): out of memory: \(requested) bytes requested, \(free) free on the device. Stop other programs that use the device, or set a smaller budget."
+            "\(device): out of memory: \(requested) bytes requested, \(free) available on the device. Release leases, free other memory of the device, or stop other programs that use it."
         case .arenaFull(let device, let requested, let free, let largest, let budget):
             "\(device): no space for \(requested) bytes in the budget of \(budget) bytes: \(free) bytes are free, at most \(largest) of them in one block. Release leases, or set a larger budget."
         case .driver(let function, let code, let name, let text, let device, let bytes):

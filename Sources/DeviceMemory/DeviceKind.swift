@@ -11,7 +11,7 @@ package protocol DeviceKind: SendableMetatype {
     static var isNumbered: Bool { get }
 
     /// Whether the memory is this process's own: the host can read its addresses, and the kernel provides pages at the
-    /// first write. Otherwise a tier allocates its whole budget when it is opened.
+    /// first write. It is not shared with an engine's own use of a device, so its default budget is that of memory.
     static var isHostMemory: Bool { get }
 
     /// The kind's number in DLPack (`DLDeviceType` in dlpack.h): 1 is ordinary memory, 2 is CUDA.

@@ -75,6 +75,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
         try retrying("read", path) { pread(raw, buffer.baseAddress!, buffer.count, off_t(offset)) }
     }
 
+    /// Another descriptor of the open file, which the caller closes. It shares the position and the flags with this one.
+    ///
+    /// The corresponding C function is `fcntl` with `F_DUPFD_CLOEXEC`.
+    package func duplicate() throws(FileError) -> Int32 {
+        try retrying("fcntl", path) { fcntl(raw, F_DUPFD_CLOEXEC, 0) }
+    }
+
     /// Reads a small file, a pipe or a file in /proc to its end; the last two report a size of 0.
     ///
     /// The corresponding C function is `read`.

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A file, mapped read-only. The bytes stay readable as long as the value exists, even if the file is removed.
-package final class FileMapping: Sendable {
+package final class FileMapping: MappedMemory {
     static let pageBytes = sysconf(Int32(_SC_PAGESIZE))
 
     // Safe to share: the mapped bytes never change, and the mapping exists until the last reference is dropped.
@@ -12,7 +12,9 @@ package final class FileMapping: Sendable {
     package let count: Int
     package let path: String
     /// Whether the bytes are a copy, which takes no mapping.
-    private let isCopy: Bool
+    package let isCopy: Bool
+
+    package var address: UInt { UInt(bitPattern: base) }
 
     /// Maps `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function is
     /// `mmap`.

@@ -178,9 +178,15 @@ package enum FileSystem {
 
     /// The path without its last component.
     package static func parent(of path: String) -> String {
+        let folder = folder(of: path)
+        if !folder.isEmpty { return folder }
+        return path.utf8.first == UInt8(ascii: "/") ? "/" : "."
+    }
+
+    /// The folder of a file by a relative path, such as those of a revision; empty if the path has one component.
+    package static func folder(of path: String) -> String {
         // By byte: a `Character` may join the slash and a combining mark after it.
-        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
+        String(path[..<(path.utf8.lastIndex(of: UInt8(ascii: "/")) ?? path.startIndex)])
     }
 
     /// The last component of a path.

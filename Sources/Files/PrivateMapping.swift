@@ -1,45 +1,75 @@
 import Glibc
 
-/// A file, mapped copy-on-write. A page is shared with the page cache and every other mapping until it is written; then
-/// this mapping has its own copy. The file never changes.
+/// Bytes of a file in memory that can be written. The file never changes.
 ///
-/// For engines that cannot mark an array read-only, such as PyTorch.
-package final class PrivateMapping: Sendable {
-    /// The address of the first byte; 0 for a file of zero bytes.
-    package let address: UInt
-    private let count: Int
-    /// Whether the bytes are a copy, which takes no mapping.
-    private let isCopy: Bool
+/// A mapped page is shared with the page cache and every other mapping until it is written; then this mapping has its own
+/// copy. Few bytes are copied at once.
+package final class PrivateMapping: MappedMemory {
+    /// The size up to which bytes are copied: a mapping costs as much as the copy of some 16 pages, and the kernel limits
+    /// the number of mappings.
+    static let copiedBytes = 64 << 10
+    /// The alignment of copies, that of PyTorch's own memory.
+    private static let alignment = 64
 
-    /// Maps the first `bytes` bytes, or copies them if mappings are scarce (`MappingBudget`). The corresponding C function
-    /// is `mmap`, with `MAP_PRIVATE`.
+    package let address: UInt
+    package let count: Int
+    package let path: String
+    package let isCopy: Bool
+    /// The mapped bytes before `address`: a mapping begins at a page.
+    private let lead: Int
+
+    /// Maps bytes, or copies them if they are few or mappings are scarce (`MappingBudget`). A mapping reads nothing yet.
+    /// The corresponding C function is `mmap`, with `MAP_PRIVATE`.
     ///
+    /// - Parameter offset: the position of the first byte in the file.
     /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more mappings.
-    package init(_ file: borrowing FileDescriptor, bytes: Int) throws(FileError) {
+    package init(_ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int) throws(FileError) {
         count = bytes
+        path = file.path
         guard bytes > 0 else {
             address = 0
+            lead = 0
             isCopy = true
             return
         }
-        isCopy = MappingBudget.reserveOrCopy(bytes)
+        isCopy = bytes <= Self.copiedBytes || MappingBudget.reserveOrCopy(bytes)
         if isCopy {
-            address = UInt(bitPattern: try MappingBudget.copy(file, bytes: bytes))
+            lead = 0
+            address = UInt(bitPattern: try Self.copy(file, from: offset, bytes: bytes))
             return
         }
-        let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.raw, 0)
+        lead = offset % FileMapping.pageBytes
+        let mapped = mmap(nil, lead + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.raw, offset - lead)
         guard let mapped, mapped != MAP_FAILED else {
             let code = errno
             MappingBudget.release()
             if code == ENOMEM { throw .mappingLimit(path: file.path, limit: MappingBudget.limit) }
             throw .system(operation: "mmap", path: file.path, code: code)
         }
-        address = UInt(bitPattern: mapped)
+        address = UInt(bitPattern: mapped) + UInt(lead)
+    }
+
+    private static func copy(
+        _ file: borrowing FileDescriptor, from offset: Int, bytes: Int
+    ) throws(FileError) -> UnsafeMutableRawPointer {
+        var memory: UnsafeMutableRawPointer?
+        let code = posix_memalign(&memory, alignment, bytes)
+        guard code == 0, let memory else { throw .system(operation: "posix_memalign", path: file.path, code: code) }
+        do throws(FileError) {
+            let count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(start: memory, count: bytes))
+            // The caller has compared the size: the file was cut meanwhile. Reading a mapping would raise SIGBUS.
+            if count < bytes { throw .system(operation: "read", path: file.path, code: EIO) }
+        } catch {
+            free(memory)
+            throw error
+        }
+        return memory
     }
 
     deinit {
         guard let memory = UnsafeMutableRawPointer(bitPattern: address) else { return }
-        MappingBudget.unmap(memory, count)
-        if !isCopy { MappingBudget.release() }
+        if isCopy { return free(memory) }
+        MappingBudget.unmap(memory - lead, lead + count)
+        MappingBudget.release()
     }
 }

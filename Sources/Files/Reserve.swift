@@ -25,16 +25,26 @@ package struct Reserve {
         _ = try allocate(Self.bytes)
     }
 
-    /// Allocates as much of the reserve as there is space for.
+    /// Allocates as much of the reserve as there is space for. Waits for half a second at most if there is none: a thread
+    /// that ends a failed import may keep its removed files open for a moment longer.
     package func reclaim() throws {
-        if FileSystem.exists(path) { return }
+        for milliseconds: UInt32 in [0, 20, 80, 400] {
+            if milliseconds > 0 { usleep(milliseconds * 1000) }
+            if try reclaimNow() { return }
+        }
+    }
+
+    /// - Returns: whether there is a reserve.
+    private func reclaimNow() throws -> Bool {
+        if FileSystem.exists(path) { return true }
         let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
         // A little less than is free: the file system needs blocks for the file's metadata.
         for attempt in 0..<8 {
             let bytes = min(free / Self.step * Self.step, Self.bytes) - (attempt * attempt) * Self.step
-            if bytes <= 0 { return }
-            if try allocate(bytes) { return }
+            if bytes <= 0 { return false }
+            if try allocate(bytes) { return true }
         }
+        return false
     }
 
     /// Throws ``FileError/diskFull(path:lacksInodes:)`` if the reserve is missing and there is no space for one.

@@ -1,3 +1,4 @@
+import Support
 import WeightStore
 
 /// Errors of a fleet other than failures of the network.
@@ -27,8 +28,10 @@ public enum FleetError: Error, Sendable, Equatable {
 }
 
 extension FleetError: CustomStringConvertible {
-    /// The message: the object, the cause, and the next step if there is one.
-    public var description: String {
+    /// The message: the object, the cause, and the next step if there is one. It contains no secrets of a URL.
+    public var description: String { text.withoutURLSecrets }
+
+    private var text: String {
         switch self {
         case .lostRace(let model, let version, let digest, let publisher):
             "\(model)@v\(version): \(publisher) created this version first (\(digest.map { "manifest \($0.short)" } ?? "dropped since")). The uploaded bytes stay in the bucket: push again to create the next version."

@@ -17,9 +17,8 @@ extension FileFormat {
     /// `model.gguf-split-a`, `model.safetensors.part1`. Such parts are published, and joined before they are used.
     func isPart(_ path: String) -> Bool {
         guard let reader, FileFormat(path: path) != self else { return false }
-        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
-        let name = slash.map { String(decoding: path.utf8[$0...], as: UTF8.self) } ?? path
-        return reader.fileExtensions.contains { name.lowercased().contains(".\($0)") }
+        let name = Self.fileName(of: path).lowercased()
+        return reader.fileExtensions.contains { name.contains(".\($0)") }
     }
 
     /// A name for the content that begins with these bytes.

@@ -73,10 +73,7 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
     /// The format that a path's extension names, in any case: `model.safetensors`, `M.GGUF`. ``detect(name:head:)``
     /// decides how a file is read.
     public init(path: String) {
-        // By bytes: a `Character` may join a separator and what is beside it.
-        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
-        let file = slash.map { path.utf8[$0...].dropFirst() } ?? path.utf8[...]
-        let parts = file.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        let parts = Self.fileName(of: path).utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         // A name like ".gguf" is a hidden file without an extension.
         guard parts.count > 2 || parts.first?.isEmpty == false, parts.count > 1 else {
             self = .other
@@ -85,6 +82,13 @@ public struct FileFormat: RawRepresentable, Hashable, Sendable {
         let end = String(decoding: parts[parts.count - 1], as: UTF8.self).lowercased()
         let format = Self.formats.withLock { formats in formats.first { $0.fileExtensions.contains(end) } }
         self = format.map { FileFormat($0) } ?? .other
+    }
+
+    /// The last component of a path.
+    static func fileName(of path: String) -> String {
+        // By bytes: a `Character` may join a separator and what is beside it.
+        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        return slash.map { String(decoding: path.utf8[$0...].dropFirst(), as: UTF8.self) } ?? path
     }
 
     /// Whether shapes in files of this format list the innermost dimension first.

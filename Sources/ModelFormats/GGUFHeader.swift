@@ -1,6 +1,6 @@
 /// Parses the header of a GGUF file, then checks that the data of its tensors is contiguous.
 struct GGUFHeader {
-    private var reader: GGUFReader
+    var reader: GGUFReader
     private var entries: [Entry] = []
     // Names and keys are compared by bytes: two `String`s are equal if they are canonically equivalent.
     private var names = NameSet()
@@ -25,14 +25,20 @@ struct GGUFHeader {
 
     /// Reads the whole header and checks each key and each tensor on its own.
     package mutating func parse() throws {
+        let (tensors, keys) = try parseStart()
+        for _ in 0..<keys { try parseKeyAndValue() }
+        for _ in 0..<tensors { try parseTensor() }
+    }
+
+    /// Reads what precedes the metadata.
+    mutating func parseStart() throws -> (tensors: Int, keys: Int) {
         guard try reader.integer(UInt32.self) == GGUF.magic else {
             throw reader.error(.notGGUF, at: 0)
         }
         try parseVersion()
         let tensors = try parseCount(of: "tensors", leastBytes: Self.leastTensorBytes)
         let keys = try parseCount(of: "metadata keys", leastBytes: Self.leastKeyBytes)
-        for _ in 0..<keys { try parseKeyAndValue() }
-        for _ in 0..<tensors { try parseTensor() }
+        return (tensors, keys)
     }
 
     /// The smallest description: length of the name, number of dimensions, type, offset.
@@ -62,12 +68,18 @@ struct GGUFHeader {
 
     private mutating func parseKeyAndValue() throws {
         let offset = reader.position
-        let key = try reader.name()
-        guard !key.isEmpty else { throw reader.error(.emptyKey, at: offset) }
-        let type = try parseValueType()
+        let (key, type) = try parseKey()
         let text = try key == "general.alignment" ? parseAlignment(type) : parseValue(type)
         guard keys.insert(key) else { throw reader.error(.duplicateName(key), at: offset) }
         if metadata[key] == nil { metadata[key] = text }
+    }
+
+    /// Reads a key and the type of its value.
+    mutating func parseKey() throws -> (key: String, type: GGUF.ValueType) {
+        let offset = reader.position
+        let key = try reader.name()
+        guard !key.isEmpty else { throw reader.error(.emptyKey, at: offset) }
+        return (key, try parseValueType())
     }
 
     private mutating func parseValueType() throws -> GGUF.ValueType {
@@ -106,8 +118,8 @@ struct GGUFHeader {
         }
     }
 
-    /// Skips the elements of an array and describes it: `[3 × int32]`.
-    private mutating func parseArray(depth: Int) throws -> String {
+    /// Reads the type and the number of an array's elements.
+    mutating func parseArrayStart(depth: Int) throws -> (type: GGUF.ValueType, count: Int) {
         guard depth <= GGUF.maximumArrayDepth else {
             throw reader.error(.arraysTooDeep(limit: GGUF.maximumArrayDepth))
         }
@@ -120,10 +132,16 @@ struct GGUFHeader {
         guard count <= limit else {
             throw reader.error(.countTooLarge(of: "array elements", count: count, limit: limit), at: offset)
         }
+        return (type, Int(count))
+    }
+
+    /// Skips the elements of an array and describes it: `[3 × int32]`.
+    private mutating func parseArray(depth: Int) throws -> String {
+        let (type, count) = try parseArrayStart(depth: depth)
         switch type {
         case .string: for _ in 0..<count { try reader.skipString() }
         case .array: for _ in 0..<count { _ = try parseArray(depth: depth + 1) }
-        default: try reader.skip(count * UInt64(leastBytes))
+        default: try reader.skip(UInt64(count) * UInt64(type.bytes ?? 0))
         }
         return "[\(count) × \(type)]"
     }

@@ -72,6 +72,26 @@ struct GGUFReader {
         return text
     }
 
+    /// The next `count` bytes.
+    mutating func bytes(_ count: UInt64) throws -> [UInt8] {
+        guard count <= remaining else { throw pastEnd(needed: count) }
+        let count = Int(count)
+        if count > Self.windowBytes {
+            defer { position += count }
+            return try source.bytes(at: position, count: count)
+        }
+        let first = try advance(count)
+        return Array(window[first..<first + count])
+    }
+
+    /// Appends the bytes of the next string, of any length.
+    mutating func appendString(to bytes: inout [UInt8]) throws {
+        let length = try integer(UInt64.self)
+        guard length <= Self.windowBytes else { return bytes += try self.bytes(length) }
+        let first = try advance(Int(length))
+        bytes += window[first..<first + Int(length)]
+    }
+
     mutating func skipString() throws { try skip(integer()) }
 
     /// Skips `count` bytes without reading them.

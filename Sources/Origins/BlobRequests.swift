@@ -7,13 +7,13 @@ enum BlobRequests {
     /// The largest manifest that is accepted, in bytes.
     static let manifestBytes = Manifest.maximumBytes
 
-    /// Fetches a shard in parts.
+    /// Fetches a shard, from the start to the end of the request, in parts.
     static func fetch(
         _ resource: Transport.Resource, _ request: ShardRequest, _ transport: Transport, _ work: Work,
         _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let start = request.start
-        let parts = OrderedFetch.cut(request.bytes - start).map {
+        let parts = OrderedFetch.cut(request.end - start).map {
             OrderedFetch.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
         }
         try OrderedFetch.fetch(

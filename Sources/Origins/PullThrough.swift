@@ -1,5 +1,5 @@
-/// Adds models and files to the store that a client requests and the store lacks. A ``HubServer`` calls it before it
-/// responds with 404.
+/// Adds revisions that clients request and the store lacks, and the files that a revision lacks. A ``HubServer`` calls it
+/// before it responds with 404.
 public protocol PullThrough: Sendable {
     /// Adds a revision of a model: its files, or at least their list.
     ///
@@ -13,8 +13,8 @@ public protocol PullThrough: Sendable {
     /// Whether a source may have files of a revision that the store lacks, as far as that is known without a request.
     /// Blocks briefly.
     ///
-    /// Called before ``complete(model:revision:)`` and ``pull(file:model:revision:)``, which wait for the sources. Clients
-    /// request many files that few models have, so a negative result must be cheap.
+    /// Called before ``complete(model:revision:)``, which waits for the sources. Clients request many files that few models
+    /// have, so a negative result must be cheap.
     ///
     /// - Throws: the error of an earlier attempt that is not repeated yet; other errors.
     func mayComplete(model: String, revision: String) throws -> Bool
@@ -25,13 +25,6 @@ public protocol PullThrough: Sendable {
     ///
     /// - Returns: false if no source has more files of it.
     func complete(model: String, revision: String) async throws -> Bool
-
-    /// Adds a file of a revision that is in the store without the file, or without its bytes.
-    ///
-    /// Called for every file that a client requests, the store lacks, and ``complete(model:revision:)`` did not add.
-    ///
-    /// - Returns: false if no source has it.
-    func pull(file path: String, model: String, revision: String) async throws -> Bool
 
     /// The time after which a stored ref is compared with the source; nil if refs are not compared.
     var revalidationInterval: Duration? { get }
@@ -46,14 +39,11 @@ public protocol PullThrough: Sendable {
 }
 
 extension PullThrough {
-    /// true: a source may have any file.
+    /// true: a source may have more files.
     public func mayComplete(model: String, revision: String) throws -> Bool { true }
 
     /// Adds nothing.
     public func complete(model: String, revision: String) async throws -> Bool { false }
-
-    /// Adds nothing.
-    public func pull(file path: String, model: String, revision: String) async throws -> Bool { false }
 
     /// nil: refs are not compared.
     public var revalidationInterval: Duration? { nil }

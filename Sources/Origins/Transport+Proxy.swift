@@ -30,7 +30,7 @@ extension Transport {
         return .badCredentials(
             url: address.name,
             reason:
-                "the proxy \(proxy.name) \(problem); put user and password into its URL, as in http://user:password@host:port"
+                "the proxy \(proxy.name) \(problem); put user and password before its host: user:password@host:port"
         )
     }
 }

@@ -1,5 +1,4 @@
 import Support
-import Synchronization
 import WeightStore
 
 /// The hub behind a server: adds revisions that clients request and the store lacks, and moves the refs that have moved
@@ -108,54 +107,5 @@ public struct UpstreamHub: PullThrough {
     /// The store's name of a revision: `main` is the last version if there is no such ref.
     private static func name(_ model: String, _ revision: String) -> String {
         revision == "main" ? model : "\(model)@\(revision)"
-    }
-}
-
-/// The commits whose files were compared with those of the hub, and the last failures to do so.
-private final class ComparedCommits: Sendable {
-    private struct Failure {
-        let error: FetchError
-        /// nil: the answer does not change.
-        let end: ContinuousClock.Instant?
-    }
-
-    private struct State {
-        var done: Set<String> = []
-        var failures: [String: Failure] = [:]
-    }
-
-    private let state = Mutex(State())
-    /// The time after which a request to a hub that has not answered is repeated.
-    private static let retrySeconds = 30
-    /// The most commits that are remembered.
-    private static let most = 1 << 16
-
-    /// - Throws: the error of the last comparison.
-    func isDone(_ model: String, _ commit: String) throws -> Bool {
-        try state.withLock { state in
-            let name = "\(model)@\(commit)"
-            if let failure = state.failures[name], failure.end.map({ ContinuousClock.now < $0 }) ?? true {
-                throw failure.error
-            }
-            return state.done.contains(name)
-        }
-    }
-
-    func add(_ model: String, _ commit: String, failure: FetchError?) {
-        state.withLock { state in
-            let name = "\(model)@\(commit)"
-            if state.done.count + state.failures.count >= Self.most { state = State() }
-            guard let failure else {
-                state.failures[name] = nil
-                state.done.insert(name)
-                return
-            }
-            // The remembered failure itself is passed, too: it stays until its end.
-            let known = state.failures[name]
-            if let known, known.error == failure, known.end.map({ ContinuousClock.now < $0 }) ?? true { return }
-            var end: ContinuousClock.Instant? = ContinuousClock.now + .seconds(Self.retrySeconds)
-            if case .commitGone = failure { end = nil }
-            state.failures[name] = Failure(error: failure, end: end)
-        }
     }
 }

@@ -27,7 +27,7 @@ struct Responder: HTTPResponder {
         let fetches = FetchMetrics()
         hub = Hub(
             store: store, threads: threads, readers: readers, pulls: PullGate(pullThrough, fetches, logger: logger),
-            fetches: ByteFetches(store, fetches), pageEntries: options.pageEntries)
+            fetches: ByteFetches(fetches), pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
         operation = OperatorPages(store: store, threads: threads, metrics: metrics, fetches: fetches)
         // Its URL may have a user, which no client may see.

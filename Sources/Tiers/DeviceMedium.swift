@@ -10,22 +10,36 @@ package struct DeviceMedium: TierMedium {
 
     package func reserve(bytes: Int) throws -> Reservation { .device(try arena.allocate(bytes: bytes)) }
 
+    package func trim() { arena.trim() }
+
+    package var available: Int? { arena.available }
+
     package func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, queued: { _ in }, completion: completion) }
+
+    package func mark() throws(DeviceError) -> DeviceEvent? { try uploader.mark() }
+
+    package func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         guard case .device(let region) = reservation else { fatalError("a reservation of another medium") }
         do {
             let blob = try MappedBlob(
                 path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
-            blob.mapping.preferHugePages()
+            let reader = PieceReader(
+                PageReader.Mapped(memory: blob.mapping, digest: shard.digest, blobBytes: shard.shardBytes),
+                0..<blob.count, .process)
             _ = try uploader.start(
                 .filling { buffer, offset in
                     try work.check()
-                    try blob.populate(offset..<offset + buffer.count)
+                    try reader.read(offset..<offset + buffer.count)
                     blob.mapping.copy(from: offset, to: buffer)
-                }, bytes: shard.bytes, to: region
-            ) { result in completion(result.map { .device(region) }) }
+                }, bytes: shard.bytes, to: region, queued: { _ in queued(.device(region)) },
+                completion: { result in completion(result.map { .device(region) }) })
         } catch {
             completion(.failure(error))
         }

@@ -19,13 +19,18 @@ public final class Lease: Sendable {
     public var layer: Int? { group.layer }
 
     package let group: ShardGroup
+    /// Completes when the bytes have arrived on the device; nil if they had when the lease was created.
+    package let arrival: DeviceEvent?
     private let isHeld = Atomic<Bool>(true)
 
     /// Creates a lease from counted leases on all shards of the group.
     ///
-    /// - Parameter isUse: false for a warm-up, which does not count as an access.
-    package init(_ group: ShardGroup, isUse: Bool = true) {
+    /// - Parameters:
+    ///   - isUse: false for a warm-up, which does not count as an access.
+    ///   - arrival: an event behind the copies of the bytes to the device.
+    package init(_ group: ShardGroup, isUse: Bool = true, arrival: DeviceEvent? = nil) {
         self.group = group
+        self.arrival = arrival
         tier = group.tier.tier
         if isUse { group.tier.record(group.shards) }
     }
@@ -47,10 +52,12 @@ public final class Lease: Sendable {
     /// - Parameter tensor: a tensor of this lease.
     public func share(_ tensor: LeasedTensor) -> Lease {
         preconditionHeld()
-        guard let lease = group.one(tensor).leaseIfReady() else {
-            preconditionFailure("a leased shard is not in its tier")
-        }
-        return lease
+        let one = group.one(tensor)
+        if let lease = one.leaseIfReady() { return lease }
+        precondition(arrival != nil, "a leased shard is not in its tier")
+        // The bytes are arriving.
+        for shard in one.shards { shard.leaseAgain() }
+        return Lease(one, arrival: arrival)
     }
 
     /// The tensor with this name.
@@ -75,6 +82,7 @@ public final class Lease: Sendable {
     ) throws -> Result {
         preconditionHeld()
         guard let shard = tensor.shard else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        try arrival?.synchronize()
         let start = tensor.payloadOffset(in: shard)
         return try shard.payload.withUnsafeBytes(start..<start + tensor.entry.bytes, body)
     }
@@ -97,6 +105,7 @@ extension Payload {
         case .device(let region):
             let bytes = try region.device.read(region.address + range.lowerBound, bytes: range.count)
             return try bytes.withUnsafeBytes(body)
+        case .unmapped: preconditionFailure("the holder of the lease maps the bytes itself")
         }
     }
 
@@ -105,6 +114,7 @@ extension Payload {
         switch self {
         case .mapped(let blob): blob.withUnsafeBytes { UInt64(UInt(bitPattern: $0.baseAddress)) }
         case .device(let region): region.address.raw
+        case .unmapped: preconditionFailure("the holder of the lease maps the bytes itself")
         }
     }
 }

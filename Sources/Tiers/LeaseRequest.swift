@@ -17,6 +17,8 @@ package final class LeaseRequest: Sendable {
     package let wanted: [ResidentShard]
     /// Whether to wait for releases if the tier is full of leased shards.
     let waitsForSpace: Bool
+    /// Whether a shard counts as leased once its copies to the device are queued.
+    let whenQueued: Bool
     /// The rules of a warm-up; nil for a request that uses its shards.
     package let warming: WarmUpRules?
     /// How often the request was tried again because memory that was evicted for it was not free yet.
@@ -30,12 +32,13 @@ package final class LeaseRequest: Sendable {
     ///   - release: releases a lease.
     ///   - completion: on success, all wanted shards are leased. Called once, on any thread.
     init(
-        _ wanted: [ResidentShard], waitsForSpace: Bool, warming: WarmUpRules? = nil,
+        _ wanted: [ResidentShard], waitsForSpace: Bool, whenQueued: Bool = false, warming: WarmUpRules? = nil,
         release: @escaping @Sendable (ResidentShard) -> Void,
         completion: @escaping @Sendable (Result<Void, any Error>) -> Void
     ) {
         self.wanted = wanted
         self.waitsForSpace = waitsForSpace
+        self.whenQueued = whenQueued
         self.warming = warming
         self.release = release
         state = Mutex(State(completion: completion))

@@ -30,6 +30,7 @@ package final class MemoryTier: UseSource {
     /// A load that is about to start.
     private struct PreparedLoad {
         let shard: ResidentShard
+        let medium: any TierMedium
         let reservation: Reservation
         let work: Work
     }
@@ -44,6 +45,7 @@ package final class MemoryTier: UseSource {
         var inFlight: [ResidentShard.Key: InFlightLoad] = [:]
         /// The requests that wait for releases, in order.
         package var waiting: [LeaseRequest] = []
+        /// The uses that waited for a load. A request whose load fails, or that is cancelled, is none.
         package var misses = 0
         /// The bytes loaded since the tier was opened.
         package var loaded = 0
@@ -57,6 +59,8 @@ package final class MemoryTier: UseSource {
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
         /// Whether shards are being evicted in the background.
         var isTrimming = false
+        /// The memory of the tier; nil once the tier is closed.
+        var medium: (any TierMedium)?
 
         package init(order: EvictionOrder) { self.order = order }
     }
@@ -64,7 +68,8 @@ package final class MemoryTier: UseSource {
     package let tier: Tier
     /// The most bytes of ready and loading shards.
     package let budget: Int
-    private let medium: any TierMedium
+    /// Reads the files of shards that their holders map themselves; nil if the tier has no such shards.
+    let reader: PageReader?
     /// The path of a shard's blob.
     package let path: @Sendable (ContentDigest) -> String
     /// Above `high` bytes, shards are evicted in the background, down to `low` bytes.
@@ -79,24 +84,33 @@ package final class MemoryTier: UseSource {
     /// The time, by `StoreClock.coarse`, before which no eviction starts in the background. Releases read it, without
     /// the lock.
     let nextTrim = Atomic<Int64>(0)
+    /// Whether ``close()`` was called. Leases and releases read it, without the lock.
+    let closed = Atomic<Bool>(false)
+    /// What evicts all shards when none was leased for some time; nil if they stay.
+    let idleness: Idleness?
 
     /// - Parameters:
     ///   - watermarks: fractions of the budget.
+    ///   - idleMilliseconds: the time after the last release of a lease after which all shards are evicted; nil if they
+    ///     stay.
     ///   - fetcher: fetches shards without a file; nil reports them as missing.
     ///   - path: returns the path of a shard's blob.
     package init(
         _ tier: Tier, medium: any TierMedium, budget: Int, order: EvictionOrder = .leastRecentlyUsed,
-        watermarks: (high: Double, low: Double)? = nil, fetcher: TierFetcher? = nil, recorder: AccessRecorder? = nil,
-        path: @escaping @Sendable (ContentDigest) -> String
+        watermarks: (high: Double, low: Double)? = nil, idleMilliseconds: Int? = nil, fetcher: TierFetcher? = nil,
+        recorder: AccessRecorder? = nil, path: @escaping @Sendable (ContentDigest) -> String
     ) {
         self.watermarks = watermarks.map {
             (Int(saturating: $0.high * Double(budget)), Int(saturating: $0.low * Double(budget)))
         }
         self.fetcher = fetcher
         self.recorder = recorder
-        state = Mutex(State(order: order))
+        idleness = idleMilliseconds.map { Idleness(milliseconds: $0) }
+        var initial = State(order: order)
+        initial.medium = medium
+        reader = medium.reader
+        state = Mutex(initial)
         self.tier = tier
-        self.medium = medium
         self.budget = budget
         self.path = path
     }
@@ -128,6 +142,23 @@ package final class MemoryTier: UseSource {
             resident.account.knownKind = shard.account.knownKind
             resident.account.models.formUnion(shard.account.models)
             return resident
+        }
+    }
+
+    /// The unique value that represents the bytes of another one for holders that map them themselves.
+    package func unmappedShard(of shard: ResidentShard) -> ResidentShard {
+        if shard.isUnmapped { return shard }
+        return state.withLock { state in
+            let key = ResidentShard.Key(shard.digest, range: shard.key.range, isUnmapped: true)
+            let unmapped =
+                state.table[key]
+                ?? ResidentShard(
+                    digest: shard.digest, bytes: shard.shardBytes, range: shard.key.range, isUnmapped: true,
+                    layer: shard.account.layer)
+            state.table[key] = unmapped
+            unmapped.account.knownKind = shard.account.knownKind
+            unmapped.account.models.formUnion(shard.account.models)
+            return unmapped
         }
     }
 
@@ -190,9 +221,9 @@ package final class MemoryTier: UseSource {
     var isExact: Bool {
         state.withLock { state in
             let ready = state.table.values.saturatingSum { $0.phase == .ready ? $0.bytes : 0 }
-            let loading = state.table.values.saturatingSum { $0.phase == .loading ? $0.bytes : 0 }
+            let loading = state.table.values.saturatingSum { $0.phase.isInFlight ? $0.bytes : 0 }
             return ready == state.resident && loading == state.loading && ready + loading <= budget
-                && state.inFlight.count == state.table.values.count { $0.phase == .loading }
+                && state.inFlight.count == state.table.values.count(where: \.phase.isInFlight)
         }
     }
 
@@ -220,6 +251,8 @@ package final class MemoryTier: UseSource {
     package func start(_ request: LeaseRequest) {
         var loads: [PreparedLoad] = []
         var garbage: [Payload] = []
+        // What a warm-up loads is not leased, and stays.
+        if request.warming != nil { idleness?.end() }
         // Counted as waiting before the leases are read, so that every later release sees the waiting request.
         if request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
         let failure = state.withLock { state -> (any Error)? in
@@ -230,8 +263,8 @@ package final class MemoryTier: UseSource {
             } catch {
                 let isLate =
                     error is LateSpace && request.retries.add(1, ordering: .relaxed).newValue <= Self.mostRetries
-                let error = (error as? LateSpace)?.full ?? error
-                guard case .full = error as? TierError, isLate || waitingHelps(request, state) else { return error }
+                let error = (error as? LateSpace)?.cause ?? error
+                guard isLate || (Self.isShortage(error) && waitingHelps(request, state)) else { return error }
                 if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
                 if isLate { scheduleRetry() }
@@ -253,7 +286,13 @@ package final class MemoryTier: UseSource {
     /// uses it, such as the one that has uploaded it, has released it. No event reports that, so the request is
     /// retried.
     private struct LateSpace: Error {
-        let full: TierError
+        let cause: any Error
+    }
+
+    /// Whether released leases may help.
+    private static func isShortage(_ error: any Error) -> Bool {
+        if case .full = error as? TierError { return true }
+        return (error as? DeviceError)?.isShortage ?? false
     }
 
     /// For a second, after which the free space counts as fragmented.
@@ -295,9 +334,20 @@ package final class MemoryTier: UseSource {
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
         guard shard.release() else { return }
+        if shard.isUnmapped { forget(shard) }
+        if isClosed { evictUnleased(shard) }
+        if let idleness, idleness.mustSchedule(at: StoreClock.coarse) { scheduleIdleCheck(idleness) }
         retryWaitingRequests()
         if isAboveWatermark.load(ordering: .relaxed), nextTrim.load(ordering: .relaxed) <= StoreClock.coarse {
             trimIfAboveWatermark()
+        }
+    }
+
+    /// Makes a shard absent of which the tier has no bytes, so that it uses no budget.
+    private func forget(_ shard: ResidentShard) {
+        state.withLock { state in
+            guard shard.evict() != nil else { return }
+            state.resident -= shard.bytes
         }
     }
 
@@ -347,27 +397,30 @@ package final class MemoryTier: UseSource {
         if let shard = request.wanted.first(where: { $0.leases >= ResidentShard.mostLeases }) {
             throw TierError.tooManyLeases(tier: tier, digest: shard.digest, leases: shard.leases)
         }
+        guard let medium = state.medium else { throw TierError.closed(tier: tier) }
         let missing = request.wanted.filter { $0.phase == .absent }
-        let reservations = try reserveSpace(for: missing, of: request, &state, &garbage)
+        let reservations = try reserveSpace(for: missing, of: request, in: medium, &state, &garbage)
         let now = StoreClock.coarse
         for shard in request.wanted where shard.phase != .absent {
             if request.isUse ? shard.leaseIfReady(at: now) : shard.holdIfReady() {
                 request.hold(shard)
+            } else if request.whenQueued, request.isUse, shard.phase == .arriving {
+                shard.leaseAgain()
+                request.hold(shard)
+                state.misses += 1
             } else {
                 state.inFlight[shard.key]!.requests.append(request)
                 request.expect()
-                if request.isUse { state.misses += 1 }
             }
         }
         return zip(missing, reservations).map { shard, reservation in
             shard.beginLoading()
             shard.account.loadStartedAt = now
             state.loading += shard.bytes
-            if request.isUse { state.misses += 1 }
             request.expect()
             let flight = InFlightLoad(shard: shard, requests: [request])
             state.inFlight[shard.key] = flight
-            return PreparedLoad(shard: shard, reservation: reservation, work: flight.work)
+            return PreparedLoad(shard: shard, medium: medium, reservation: reservation, work: flight.work)
         }
     }
 
@@ -375,9 +428,11 @@ package final class MemoryTier: UseSource {
 
     private func startLoad(_ load: PreparedLoad) {
         let shard = load.shard
-        medium.load(
+        load.medium.load(
             shard, at: path(shard.digest), into: load.reservation, load.work
-        ) { [self] result in
+        ) { [self] payload in
+            beginArriving(load, payload)
+        } completion: { [self] result in
             guard case .failure(let error as StorageError) = result, error.lostBlob == shard.digest, let fetcher else {
                 return finishLoad(load, result)
             }
@@ -390,10 +445,39 @@ package final class MemoryTier: UseSource {
         let shard = load.shard
         fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
-            medium.load(shard, at: path(shard.digest), into: load.reservation, load.work) { [self] result in
+            load.medium.load(
+                shard, at: path(shard.digest), into: load.reservation, load.work
+            ) { [self] payload in
+                beginArriving(load, payload)
+            } completion: { [self] result in
                 finishLoad(load, result)
             }
         }
+    }
+
+    /// Leases a shard whose copies are queued to the requests that need no more.
+    private func beginArriving(_ load: PreparedLoad, _ payload: Payload) {
+        let shard = load.shard
+        let requests = state.withLock { state -> [LeaseRequest] in
+            guard var flight = state.inFlight[shard.key] else { return [] }
+            let queued = flight.requests.filter(\.whenQueued)
+            if queued.isEmpty { return [] }
+            flight.requests.removeAll(where: \.whenQueued)
+            state.inFlight[shard.key] = flight
+            let uses = queued.count(where: \.isUse)
+            shard.beginArriving(payload, leases: queued.count, uses: uses)
+            state.misses += uses
+            return queued
+        }
+        for request in requests { request.settle(.success(shard)) }
+    }
+
+    /// An event behind all copies to the device that are queued now; nil for RAM.
+    ///
+    /// - Throws: ``TierError/closed(tier:)``, ``DeviceError``.
+    func mark() throws -> DeviceEvent? {
+        guard let medium = state.withLock({ $0.medium }) else { throw TierError.closed(tier: tier) }
+        return try medium.mark()
     }
 
     /// Ends a load.
@@ -408,7 +492,8 @@ package final class MemoryTier: UseSource {
                 // The load was cancelled because no request waited for it, and a new request has joined since.
                 let flight = InFlightLoad(shard: shard, requests: requests)
                 state.inFlight[shard.key] = flight
-                again = PreparedLoad(shard: shard, reservation: load.reservation, work: flight.work)
+                again = PreparedLoad(
+                    shard: shard, medium: load.medium, reservation: load.reservation, work: flight.work)
                 return nil
             }
             state.loading -= shard.bytes
@@ -416,7 +501,9 @@ package final class MemoryTier: UseSource {
             case .success(let payload):
                 let now = StoreClock.coarse
                 shard.account.begin(at: now)
-                shard.finishLoading(payload, leases: requests.count, uses: requests.count(where: \.isUse), at: now)
+                let uses = requests.count(where: \.isUse)
+                shard.finishLoading(payload, leases: requests.count, uses: uses, at: now)
+                state.misses += uses
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
             case .failure:
@@ -431,6 +518,7 @@ package final class MemoryTier: UseSource {
             return
         }
         trimIfAboveWatermark()
+        if isClosed { evictUnleased(shard) }
         for request in requests { request.settle(result.map { _ in shard }) }
         // There may be space now: a failed load freed its own, and a shard without requests can be evicted.
         if case .success = result, !requests.isEmpty { return }
@@ -443,9 +531,10 @@ package final class MemoryTier: UseSource {
     ///
     /// - Throws: ``TierError/full(tier:requested:budget:inUse:)`` if the evictable shards do not suffice. Their sizes
     ///   are added up first, so then nothing is evicted, unless leases were added meanwhile or device memory is
-    ///   fragmented.
+    ///   fragmented. ``DeviceError/outOfMemory(_:requested:free:)`` if others use the device's memory.
     private func reserveSpace(
-        for shards: [ResidentShard], of request: LeaseRequest, _ state: inout State, _ garbage: inout [Payload]
+        for shards: [ResidentShard], of request: LeaseRequest, in medium: any TierMedium, _ state: inout State,
+        _ garbage: inout [Payload]
     ) throws -> [Reservation] {
         if shards.isEmpty { return [] }
         let requested = shards.saturatingSum(\.bytes)
@@ -491,37 +580,18 @@ package final class MemoryTier: UseSource {
             while reserved[index] == nil {
                 do {
                     reserved[index] = try medium.reserve(bytes: shards[index].bytes)
-                } catch DeviceError.arenaFull {
+                } catch let error as DeviceError where error.isShortage {
                     // Evicted regions become free only when their values are released, and free space may be
-                    // fragmented.
+                    // fragmented, or the device's memory used by others.
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
-                        throw LateSpace(full: full())
+                        if case .arenaFull = error { throw LateSpace(cause: full()) }
+                        throw LateSpace(cause: error)
                     }
                 }
             }
         }
         return shards.indices.compactMap { reserved[$0] }
-    }
-
-    /// Evicts all shards without a lease.
-    ///
-    /// - Returns: the bytes evicted.
-    @discardableResult
-    package func clear() -> Int {
-        var garbage: [Payload] = []
-        return state.withLock { state in
-            var bytes = 0
-            for shard in state.table.values {
-                guard let payload = shard.evict() else { continue }
-                garbage.append(payload)
-                bytes.add(saturating: shard.bytes)
-                state.resident -= shard.bytes
-                state.evictions += 1
-                state.removeIfUnused(shard)
-            }
-            return bytes
-        }
     }
 }

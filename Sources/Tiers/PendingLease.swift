@@ -24,6 +24,16 @@ package final class PendingLease: Sendable {
 
         func hold(_ group: ShardGroup) { state.withLock { $0.group = group } }
 
+        /// Holds a group in place of one with the same shards.
+        ///
+        /// - Returns: false, without a change, if its shards are others.
+        func replace(by group: ShardGroup) -> Bool {
+            guard let former = state.withLock({ $0.group }), former.hasShards(of: group) else { return false }
+            // The former group ends outside the lock, as in `consume`.
+            withExtendedLifetime(former) { hold(group) }
+            return true
+        }
+
         /// What the request is for; nil before a group is held.
         var wanted: (tier: MemoryTier, shards: [ResidentShard])? {
             state.withLock { state in state.group.map { ($0.tier, $0.shards) } }
@@ -113,17 +123,22 @@ package final class PendingLease: Sendable {
     private let pending: Pending
     private let outcome = Outcome()
     private let isUse: Bool
+    private let whenQueued: Bool
 
     /// Begins to load the group's shards.
     ///
     /// - Parameters:
     ///   - waitsForSpace: if the tier is full of leased shards, wait for releases, after earlier requests.
+    ///   - whenQueued: on a device, the lease is ready once the copies of its bytes are queued (``Lease/arrival``).
     ///   - warming: the rules of a warm-up, which does not count as an access; nil for a use.
-    package init(_ group: ShardGroup, waitsForSpace: Bool = false, warming: WarmUpRules? = nil) {
+    package init(
+        _ group: ShardGroup, waitsForSpace: Bool = false, whenQueued: Bool = false, warming: WarmUpRules? = nil
+    ) {
         pending = Pending(within: nil)
         isUse = warming == nil
+        self.whenQueued = whenQueued
         outcome.hold(group)
-        Self.start(waitsForSpace, warming, pending, outcome)
+        Self.start(waitsForSpace, whenQueued, warming, pending, outcome)
     }
 
     /// As `init(_:waitsForSpace:)`, for a group with bytes that must be fetched first, on a separate thread.
@@ -132,17 +147,18 @@ package final class PendingLease: Sendable {
     ///   - work: cancelling it ends the fetch.
     ///   - fetch: fetches the bytes and returns the group; may block.
     package init(
-        within work: Work? = nil, waitsForSpace: Bool = false,
+        within work: Work? = nil, waitsForSpace: Bool = false, whenQueued: Bool = false,
         fetching fetch: @escaping @Sendable (Work) throws -> ShardGroup
     ) {
         pending = Pending(within: work)
         isUse = true
+        self.whenQueued = whenQueued
         do {
             try startThread { [pending, outcome] in
                 Result { outcome.hold(try fetch(pending.fetch)) }
             } then: { [pending, outcome] fetched in
                 if case .failure(let error) = fetched { return outcome.settle(.failure(error)) }
-                Self.start(waitsForSpace, nil, pending, outcome)
+                Self.start(waitsForSpace, whenQueued, nil, pending, outcome)
             }
         } catch {
             outcome.settle(.failure(error))
@@ -150,15 +166,22 @@ package final class PendingLease: Sendable {
     }
 
     private static func start(
-        _ waitsForSpace: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
+        _ waitsForSpace: Bool, _ whenQueued: Bool, _ warming: WarmUpRules?, _ pending: Pending, _ outcome: Outcome
     ) {
         guard let (tier, shards) = outcome.wanted else { return }
         let request = LeaseRequest(
-            shards, waitsForSpace: waitsForSpace, warming: warming, release: { tier.release($0) },
+            shards, waitsForSpace: waitsForSpace, whenQueued: whenQueued, warming: warming,
+            release: { tier.release($0) },
             completion: { outcome.settle($0) })
         guard pending.set(tier, request) else { return outcome.settle(.failure(CancellationError())) }
         tier.start(request)
     }
+
+    /// Makes the lease one on `group`, whose tensors were not known when the load of its shards began. Call it before the
+    /// lease is retrieved.
+    ///
+    /// - Returns: false, without a change, if the shards of the group are others.
+    package func replaceGroup(by group: ShardGroup) -> Bool { outcome.replace(by: group) }
 
     deinit { cancel() }
 
@@ -172,9 +195,21 @@ package final class PendingLease: Sendable {
         } onCancel: {
             cancel()
         }
-        return Lease(group, isUse: isUse)
+        return try lease(group)
     }
 
     /// As `value`, but blocks the calling thread.
-    package func wait() throws -> Lease { Lease(try outcome.wait(), isUse: isUse) }
+    package func wait() throws -> Lease { try lease(try outcome.wait()) }
+
+    private func lease(_ group: ShardGroup) throws -> Lease {
+        guard whenQueued, group.shards.contains(where: { $0.phase == .arriving }) else {
+            return Lease(group, isUse: isUse)
+        }
+        do {
+            return Lease(group, isUse: isUse, arrival: try group.tier.mark())
+        } catch {
+            group.release()
+            throw error
+        }
+    }
 }

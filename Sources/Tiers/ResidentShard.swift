@@ -4,7 +4,9 @@ import Synchronization
 /// The state of one shard in one memory tier: its phase, the number of its leases, and its uses.
 ///
 /// A value stands for a whole shard, or for a range of one: an expert in a tensor that stacks all experts of a layer. A
-/// range is loaded, counted and evicted as if it were a shard of its own, beside the whole shard and the other ranges.
+/// range is loaded, counted and evicted as if it were a shard of its own, beside the whole shard and the other ranges. So
+/// is a shard that is leased for consumers that write, which map the blob themselves (`PrivateLease`): the tier then has
+/// no bytes of it.
 ///
 /// All three are in one word, so that a hit is one atomic operation, without a lock:
 ///
@@ -14,12 +16,17 @@ import Synchronization
 ///
 /// The highest bit of the leases is never reached: a hit fails when it is set, so a lease cannot change the phase.
 ///
-/// Only the tier changes the phase, under its lock: absent → loading → ready → absent. The step from ready to absent is
+/// Only the tier changes the phase, under its lock: absent → loading (→ arriving) → ready → absent. The step from ready to absent is
 /// one atomic operation that fails if there are leases.
 package final class ResidentShard: Sendable {
     /// The phase of the bytes.
     package enum Phase: UInt64 {
         case absent, loading, ready
+        /// The copies to a device are queued, so that work on the device can be queued behind them.
+        case arriving
+
+        /// Whether a load is in progress.
+        var isInFlight: Bool { self == .loading || self == .arriving }
     }
 
     private static let leaseMask: UInt64 = (1 << 28) - 1
@@ -37,10 +44,13 @@ package final class ResidentShard: Sendable {
         package let digest: ContentDigest
         /// The bytes of the shard; nil for all of them.
         package let range: Range<Int>?
+        /// Whether the holders of leases map the bytes themselves.
+        package let isUnmapped: Bool
 
-        package init(_ digest: ContentDigest, range: Range<Int>? = nil) {
+        package init(_ digest: ContentDigest, range: Range<Int>? = nil, isUnmapped: Bool = false) {
             self.digest = digest
             self.range = range
+            self.isUnmapped = isUnmapped
         }
     }
 
@@ -52,7 +62,7 @@ package final class ResidentShard: Sendable {
     private let word = Atomic<UInt64>(0)
     /// The time of the last use, by `StoreClock.coarse`.
     private let used = Atomic<Int64>(0)
-    /// Written by the tier only in other phases than ready, when there are no readers.
+    /// Written by the tier only in the phases absent and loading, when there are no readers.
     nonisolated(unsafe) private var storage: Payload?
     /// Further facts for eviction. For the tier only, under its lock.
     nonisolated(unsafe) var account: ShardStatistics
@@ -60,18 +70,22 @@ package final class ResidentShard: Sendable {
     /// - Parameters:
     ///   - bytes: the size of the whole shard.
     ///   - range: the bytes of the shard that the value stands for; nil for all of them.
+    ///   - isUnmapped: whether the holders of leases map the bytes themselves.
     package init(
-        digest: ContentDigest, bytes: Int, range: Range<Int>? = nil, layer: Int? = nil, depth: Int? = nil
+        digest: ContentDigest, bytes: Int, range: Range<Int>? = nil, isUnmapped: Bool = false, layer: Int? = nil,
+        depth: Int? = nil
     ) {
-        key = Key(digest, range: range)
+        key = Key(digest, range: range, isUnmapped: isUnmapped)
         self.bytes = range?.count ?? bytes
         shardBytes = bytes
         account = ShardStatistics(layer: layer, depth: depth)
     }
 
     package var digest: ContentDigest { key.digest }
-    /// Whether the value stands for the whole shard.
-    package var isWhole: Bool { key.range == nil }
+    /// Whether the value stands for the whole shard, with its bytes.
+    package var isWhole: Bool { key.range == nil && !key.isUnmapped }
+    /// Whether the holders of leases map the bytes themselves.
+    package var isUnmapped: Bool { key.isUnmapped }
     /// The bytes of the shard that are in the payload.
     package var range: Range<Int> { key.range ?? 0..<shardBytes }
 
@@ -106,6 +120,9 @@ package final class ResidentShard: Sendable {
         return false
     }
 
+    /// Adds a lease while another one is held.
+    func leaseAgain() { word.add(1 &+ Self.useUnit, ordering: .relaxed) }
+
     /// Releases a lease.
     ///
     /// - Returns: whether it was the last lease.
@@ -137,14 +154,27 @@ package final class ResidentShard: Sendable {
 
     /// Makes the shard ready, with `leases` leases, of which `uses` count as uses.
     func finishLoading(_ payload: Payload, leases: Int, uses: Int, at now: Int64) {
-        storage = payload
+        let old = phase
+        // An arriving shard has the payload already, and readers.
+        if old == .loading { storage = payload }
         used.store(now, ordering: .relaxed)
-        let step = Self.phaseUnit * (Phase.ready.rawValue - Phase.loading.rawValue)
+        // The step from arriving to ready is negative.
+        let step = Self.phaseUnit &* (Phase.ready.rawValue &- old.rawValue)
+        word.wrappingAdd(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
+    }
+
+    /// Makes a loading shard available to work on the device that is queued behind its copies, with `leases` leases, of
+    /// which `uses` count as uses.
+    func beginArriving(_ payload: Payload, leases: Int, uses: Int) {
+        storage = payload
+        let step = Self.phaseUnit * (Phase.arriving.rawValue - Phase.loading.rawValue)
         word.add(step &+ UInt64(leases) &+ UInt64(uses) &* Self.useUnit, ordering: .releasing)
     }
 
+    /// Makes the shard absent. If its copies were queued, its memory stays until the next load: the holders of leases may
+    /// read its address.
     func failLoading() {
-        word.subtract(Self.phaseUnit * Phase.loading.rawValue, ordering: .relaxed)
+        word.subtract(Self.phaseUnit * phase.rawValue, ordering: .relaxed)
     }
 
     /// Makes the shard absent and returns its bytes; nil if it is leased or not ready.

@@ -1,3 +1,4 @@
+import Files
 import ModelFormats
 import Storage
 import Support
@@ -41,6 +42,8 @@ package final class RevisionView: Sendable {
     /// Fetches tensors whose bytes were never fetched, and returns their placements.
     private let fetch: @Sendable (_ pending: [TensorEntry], Work) throws -> [TensorPlacement]
     private let layers: [Int: Layer]
+    /// The positions in `tensors`, by name.
+    private let positionsByName = OnDemand<[ByteText: [Int]]>()
     private let parts = Mutex<[Part: ShardGroup]>([:])
     private let numbers = OnDemand<TensorNumbers>()
     private let hold: RevisionHold
@@ -75,12 +78,17 @@ package final class RevisionView: Sendable {
         self.fetch = fetch
         let model = hold.model
         var last: ResidentShard?
+        // Each shard is looked up once under the tier's lock, which the loads also use.
+        var shards: [ContentDigest: ResidentShard] = [:]
         let tensors = places.map { place in
             guard let digest = place.entry.shard else { return LeasedTensor(entry: place.entry, shard: nil) }
             // Neighbours are often in one shard.
             if let last, last.digest == digest { return LeasedTensor(entry: place.entry, shard: last) }
-            let shard = tier.residentShard(
-                digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
+            let shard =
+                shards[digest]
+                ?? tier.residentShard(
+                    digest, bytes: place.shardBytes, layer: place.entry.layer, kind: place.shardKind, model: model)
+            shards[digest] = shard
             last = shard
             return LeasedTensor(entry: place.entry, shard: shard)
         }
@@ -122,7 +130,7 @@ package final class RevisionView: Sendable {
             return LayerResidency(
                 layer: number, bytes: shards.saturatingSum(\.bytes),
                 resident: shards.saturatingSum { $0.phase == .ready ? $0.bytes : 0 },
-                loading: shards.saturatingSum { $0.phase == .loading ? $0.bytes : 0 })
+                loading: shards.saturatingSum { $0.phase.isInFlight ? $0.bytes : 0 })
         }
     }
 
@@ -160,14 +168,16 @@ package final class RevisionView: Sendable {
         case .all, .rest, .stackLayer, .expert, .experts, .nonExperts, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
-        let candidates = part.layer.flatMap { layers[$0]?.positions }?.map { tensors[$0] } ?? tensors
+        let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) }
+        let candidates = positions?.map { tensors[$0] } ?? tensors
         let wanted =
             part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }
         let whole = try fetched(wanted, work)
         let chosen = part.onlyExperts == nil ? whole : whole.flatMap { divided($0, for: part) }
         guard !chosen.isEmpty else {
             throw StorageError.notFound(
-                kind: part.kind, name: "\(name) \(part)")
+                kind: part.kind, name: "\(name) \(part)",
+                detail: tensors.isEmpty ? "None of its files has tensors that can be read." : "")
         }
         return parts.withLock { parts in
             if let known = parts[part] { return known }
@@ -176,6 +186,27 @@ package final class RevisionView: Sendable {
             parts[part] = group
             return group
         }
+    }
+
+    /// Whether the bytes of a tensor are on disk, in the file if it is not nil.
+    ///
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    package func isStored(tensor name: String, in file: String?) throws -> Bool {
+        let position = named(ByteText(name)).first { position in
+            file.map { ByteText($0) == ByteText(tensors[position].entry.file) } ?? true
+        }
+        guard let position else { throw StorageError.notFound(kind: "tensor", name: "\(self.name) \(name)") }
+        let tensor = tensors[position]
+        guard tensor.entry.bytes > 0 else { return true }
+        // What was fetched since the view was made counts as fetched only for the next view.
+        guard let shard = tensor.shard else { return false }
+        return try FileSystem.status(tier.path(shard.digest))?.bytes == shard.shardBytes
+    }
+
+    private func named(_ name: ByteText) -> [Int] {
+        positionsByName.get {
+            Dictionary(grouping: tensors.indices) { ByteText(tensors[$0].entry.name) }
+        }[name] ?? []
     }
 
     /// The experts that a tensor stacks; nil if it is no such tensor.
@@ -274,6 +305,14 @@ extension RevisionView.Part: CustomStringConvertible {
         case .expert(_, let expert): expert...expert
         case .experts(_, let experts): experts
         case .all, .rest, .layers, .stackLayer, .withExperts, .nonExperts, .tensor, .tensorOfFile, .file: nil
+        }
+    }
+
+    /// The name of the tensors, if the part has no others.
+    fileprivate var tensorName: ByteText? {
+        switch self {
+        case .tensor(let name), .tensorOfFile(let name, _): name
+        default: nil
         }
     }
 

@@ -32,7 +32,7 @@ package final class ShardGroup: Sendable {
         self.shards = shards
     }
 
-    /// The shards of KV blocks, in order, or of a warm-up.
+    /// The shards of KV blocks, in order, of a warm-up, or of a lease whose tensors are not known yet.
     ///
     /// - Parameter shards: the result of `MemoryTier.reference`; the group calls `unreference` in its `deinit`.
     package init(referencing shards: [ResidentShard], in tier: MemoryTier, hold: RevisionHold) {
@@ -52,6 +52,25 @@ package final class ShardGroup: Sendable {
         ShardGroup([tensor], layer: tensor.entry.layer, in: tier, hold: hold)
     }
 
+    /// Whether another group has the same shards, in any order.
+    func hasShards(of other: ShardGroup) -> Bool {
+        shards.count == other.shards.count
+            && Set(shards.map(ObjectIdentifier.init)) == Set(other.shards.map(ObjectIdentifier.init))
+    }
+
+    /// The same tensors, for a holder that maps the shards itself.
+    package func unmapped() -> ShardGroup {
+        var last: (mapped: ResidentShard, unmapped: ResidentShard)?
+        let unmapped = tensors.map { tensor -> LeasedTensor in
+            guard let shard = tensor.shard else { return tensor }
+            // Neighbours are often in one shard.
+            let known = last.flatMap { $0.mapped === shard ? $0.unmapped : nil } ?? tier.unmappedShard(of: shard)
+            last = (shard, known)
+            return LeasedTensor(entry: tensor.entry, shard: known)
+        }
+        return ShardGroup(unmapped, layer: layer, in: tier, hold: hold)
+    }
+
     /// The hit: leases all shards if all are ready; nil otherwise.
     func leaseIfReady() -> Lease? {
         for shard in shards where shard.phase != .ready { return nil }
@@ -66,6 +85,7 @@ package final class ShardGroup: Sendable {
 
     /// Leases all shards, loading absent ones.
     package func lease() async throws -> Lease {
+        try tier.requireOpen()
         if let lease = leaseIfReady() { return lease }
         return try await PendingLease(self).value()
     }
@@ -74,8 +94,10 @@ package final class ShardGroup: Sendable {
     ///
     /// - Parameter work: cancelling it ends the wait with `CancellationError`. What is resident is leased all the same.
     package func leaseBlocking(_ work: Work? = nil) throws -> Lease {
+        try tier.requireOpen()
         if let lease = leaseIfReady() { return lease }
-        try work?.check()
+        // Shards that are not mapped need only their files, so the request may be over at once.
+        if !shards.allSatisfy(\.isUnmapped) { try work?.check() }
         let pending = PendingLease(self)
         let handler = work?.onCancel { pending.cancel() }
         defer { withExtendedLifetime(handler) {} }

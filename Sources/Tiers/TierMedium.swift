@@ -5,10 +5,10 @@ import Support
 /// The memory of a tier: reserves memory for shards, and loads their bytes.
 package protocol TierMedium: Sendable {
     /// Reserves memory for one shard or range; releasing the value frees it. Called under the tier's lock, so it must
-    /// be fast and perform no I/O.
+    /// be fast and perform no I/O. A device may have to allocate a slab for it, which takes up to some milliseconds.
     ///
-    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if no contiguous space is large enough; the
-    ///   tier then evicts more.
+    /// - Throws: ``DeviceError/arenaFull(_:requested:free:largest:budget:)`` if no contiguous space is large enough, and
+    ///   ``DeviceError/outOfMemory(_:requested:free:)`` if others use the device's memory; the tier then evicts more.
     func reserve(bytes: Int) throws -> Reservation
 
     /// Starts to load a shard, or the range of it that is resident. Returns at once.
@@ -20,6 +20,41 @@ package protocol TierMedium: Sendable {
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// Returns memory in which nothing is reserved to the system.
+    func trim()
+
+    /// The bytes that can be reserved now; nil if only the budget limits them.
+    var available: Int? { get }
+
+    /// As `load(_:at:into:_:completion:)`.
+    ///
+    /// - Parameter queued: called at most once, before `completion`, when the copies of the bytes to a device are queued;
+    ///   must return quickly. Media without such copies do not call it.
+    func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
+
+    /// An event behind all copies that are queued now; nil for media without such copies.
+    func mark() throws(DeviceError) -> DeviceEvent?
+
+    /// Reads the files of shards that their holders map themselves; nil if the tier has no such shards.
+    var reader: PageReader? { get }
+}
+
+extension TierMedium {
+    package var reader: PageReader? { nil }
+    package func trim() {}
+    package var available: Int? { nil }
+
+    package func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, completion: completion) }
+
+    package func mark() throws(DeviceError) -> DeviceEvent? { nil }
 }
 
 /// Memory that is reserved for a shard before its bytes are read.
@@ -36,4 +71,6 @@ package enum Payload: Sendable {
     case mapped(MappedBlob)
     /// A region of a device's memory.
     case device(DeviceRegion)
+    /// No bytes: the holders of leases map the blob themselves.
+    case unmapped
 }

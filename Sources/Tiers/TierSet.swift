@@ -6,9 +6,10 @@ import Synchronization
 
 /// The options of a tier, which apply when it is opened.
 public struct TierOptions: Sendable {
-    /// The most bytes. Nil means the memory that is available to the process, within the limits of its container: all of
-    /// it in RAM, half of it if the pages are locked or on the device `host`, and nine tenths of the free memory of a
-    /// GPU.
+    /// The most bytes. Nil means the budget of the environment (``TierBudget/variable(for:)``), or else the memory that
+    /// is available to the process, within the limits of its container: all of it in RAM, half of it if the pages are
+    /// locked or on the device `host`. On a GPU it then means what is free when a load needs memory, except a tenth of the
+    /// GPU's memory; and shards that no lease has used for a minute are evicted, unless a warm-up has loaded them.
     public var budget: Int?
     /// Whether to lock the pages of the RAM tier in memory, so that the kernel cannot reclaim them.
     public var locksPages = false
@@ -45,7 +46,18 @@ package final class TierSet: Sendable {
     /// The size of a staging buffer, in bytes.
     static let stagingBytes = 8 << 20
 
-    private let tiers = Mutex<[Tier: MemoryTier]>([:])
+    /// The part of a GPU's memory that a tier without a budget leaves to the engine: one of so many.
+    static let reservedShare = 10
+    /// The time after which a GPU tier without a budget evicts what no lease uses.
+    static let idleMilliseconds = 60_000
+
+    private struct State {
+        var open: [Tier: MemoryTier] = [:]
+        /// The tiers that were closed, and not opened again.
+        var closed: Set<Tier> = []
+    }
+
+    private let state = Mutex(State())
     private let path: @Sendable (ContentDigest) -> String
     private let recorder: AccessRecorder
     private let fetcher = TierFetcher()
@@ -59,25 +71,57 @@ package final class TierSet: Sendable {
     package func fetches(_ body: @escaping TierFetcher.Fetch) { fetcher.setFetch(body) }
 
     /// The open tiers.
-    package var all: [MemoryTier] { tiers.withLock { Array($0.values) } }
+    package var all: [MemoryTier] { state.withLock { Array($0.open.values) } }
 
-    /// The tier, opened with `options` if it is not open yet.
+    /// The tier, opened with the default options if it is not open yet.
     ///
-    /// - Throws: ``DeviceError``, ``PolicyError/refused(policy:line:message:)``.
-    package func open(_ tier: Tier, _ options: TierOptions = TierOptions()) throws -> MemoryTier {
-        try tiers.withLock { tiers in
-            if let open = tiers[tier] { return open }
-            let opened = try make(tier, options)
-            tiers[tier] = opened
-            return opened
+    /// - Throws: ``TierError/closed(tier:)``; as ``open(_:_:)``.
+    package func open(_ tier: Tier) throws -> MemoryTier {
+        try state.withLock { state in
+            if let known = state.open[tier] { return known }
+            if state.closed.contains(tier) { throw TierError.closed(tier: tier) }
+            return try add(tier, TierOptions(), to: &state)
         }
     }
 
-    /// Removes the tier from the set. Leases on its shards stay valid.
-    package func close(_ tier: Tier) { _ = tiers.withLock { $0.removeValue(forKey: tier) } }
+    /// Opens a tier, also one that was closed.
+    ///
+    /// - Throws: ``StorageError/invalid(what:value:reason:)`` if it is open, or a budget of the environment is invalid;
+    ///   ``DeviceError``, ``PolicyError/refused(policy:line:message:)``.
+    @discardableResult
+    package func open(_ tier: Tier, _ options: TierOptions) throws -> MemoryTier {
+        try state.withLock { state in
+            guard state.open[tier] == nil else {
+                throw StorageError.invalid(
+                    what: "tier to open", value: "\(tier)",
+                    reason: "already open; open it before its first use, or close it first")
+            }
+            return try add(tier, options, to: &state)
+        }
+    }
+
+    /// Closes a tier: leases in it are refused until it is opened again with options. Leases on its shards stay valid.
+    ///
+    /// - Returns: the bytes evicted at once.
+    @discardableResult
+    package func close(_ tier: Tier) -> Int {
+        let known = state.withLock { state -> MemoryTier? in
+            state.closed.insert(tier)
+            return state.open.removeValue(forKey: tier)
+        }
+        return known?.close() ?? 0
+    }
+
+    private func add(_ tier: Tier, _ options: TierOptions, to state: inout State) throws -> MemoryTier {
+        let opened = try make(tier, options)
+        state.open[tier] = opened
+        state.closed.remove(tier)
+        return opened
+    }
 
     private func make(_ tier: Tier, _ options: TierOptions) throws -> MemoryTier {
         let order = try EvictionOrder(options.policy)
+        let given = try options.budget ?? TierBudget.ofEnvironment(for: tier)
         switch tier {
         case .ram:
             let threads = try WorkerThreads(count: Self.readers)
@@ -86,22 +130,23 @@ package final class TierSet: Sendable {
             let share = options.locksPages ? 2 : 1
             return MemoryTier(
                 tier, medium: try verified(RAMMedium(threads: threads, locksPages: options.locksPages), options),
-                budget: try options.budget ?? DeviceName.host.open().memory().free / share, order: order,
+                budget: try given ?? DeviceName.host.open().memory().free / share, order: order,
                 watermarks: options.watermarks,
                 fetcher: fetcher, recorder: recorder, path: path)
         case .device(let name):
             let device = try name.open()
-            let free = try device.memory().free
-            let isHostMemory = name.kind.isHostMemory
-            let budget = options.budget ?? (isHostMemory ? free / 2 : free / 10 * 9)
-            // Ordinary memory is allocated on demand; a GPU's up front, so that no load waits for cuMemAlloc.
-            let arena = try DeviceArena(device, budget: budget, firstSlabBytes: isHostMemory ? 0 : nil)
+            let memory = try device.memory()
+            let isShared = given == nil && !name.kind.isHostMemory
+            let reserve = isShared ? memory.total / Self.reservedShare : 0
+            let budget = given ?? (isShared ? memory.total - reserve : memory.free / 2)
+            let arena = DeviceArena(device, budget: budget, reserve: reserve)
             let uploader = try Uploader(
                 device, buffers: Self.stagingBuffers, bufferBytes: Self.stagingBytes, fillers: Self.readers)
             return MemoryTier(
                 tier, medium: try verified(DeviceMedium(arena: arena, uploader: uploader), options),
-                budget: arena.budget, order: order, watermarks: options.watermarks, fetcher: fetcher,
-                recorder: recorder, path: path)
+                budget: arena.budget, order: order, watermarks: options.watermarks,
+                idleMilliseconds: isShared ? Self.idleMilliseconds : nil, fetcher: fetcher, recorder: recorder,
+                path: path)
         }
     }
 

@@ -1,3 +1,4 @@
+import DeviceMemory
 import Files
 import Storage
 import Support
@@ -15,10 +16,24 @@ struct VerifyingMedium: TierMedium {
         self.threads = threads
     }
 
+    var reader: PageReader? { medium.reader }
+
     func reserve(bytes: Int) throws -> Reservation { try medium.reserve(bytes: bytes) }
+
+    func trim() { medium.trim() }
+
+    var available: Int? { medium.available }
 
     func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
+    ) { load(shard, at: path, into: reservation, work, queued: { _ in }, completion: completion) }
+
+    func mark() throws(DeviceError) -> DeviceEvent? { try medium.mark() }
+
+    func load(
+        _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
+        queued: @escaping @Sendable (Payload) -> Void,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
     ) {
         threads.submit { [self] in
@@ -27,7 +42,7 @@ struct VerifyingMedium: TierMedium {
             } catch {
                 return completion(.failure(error))
             }
-            medium.load(shard, at: path, into: reservation, work, completion: completion)
+            medium.load(shard, at: path, into: reservation, work, queued: queued, completion: completion)
         }
     }
 }

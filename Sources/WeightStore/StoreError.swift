@@ -104,8 +104,11 @@ public enum StoreError: Error, Sendable, Equatable {
 }
 
 extension StoreError: CustomStringConvertible {
-    /// The failure, and the model, file or origin that it concerns. It names no command of the tool.
-    public var description: String {
+    /// The failure, and the model, file or origin that it concerns, without secrets of a URL. It names no command of the
+    /// tool.
+    public var description: String { text.withoutURLSecrets }
+
+    private var text: String {
         switch self {
         case .sourceChanged(let path):
             "\(path): changed while it was read. Nothing was imported."

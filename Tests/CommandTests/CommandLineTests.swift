@@ -118,6 +118,19 @@ import Testing
         }
     }
 
+    @Test("an export writes the files that match a pattern, or all but the weights")
+    func exportOfSomeFiles() throws {
+        try importBoth()
+        #expect(try tool("export", "org/base", directory("one"), "--include", "*.txt").status == 0)
+        #expect(TemporaryDirectory.files(below: directory("one")) == ["tokenizer/vocab.txt"])
+        #expect(try tool("export", "org/base", directory("small"), "--no-weights").status == 0)
+        let all = TemporaryDirectory.files(below: directory("base"))
+        let small = all.filter { !$0.hasSuffix(".safetensors") }
+        #expect(TemporaryDirectory.files(below: directory("small")) == small && small.count < all.count)
+        #expect(try tool("export", "org/base", directory("none"), "--include", "*.none").status == 2)
+        #expect(try tool("export", "org/base", directory("none"), "config.json", "--no-weights").status == 64)
+    }
+
     @Test("wrong usage that a command finds while it runs is reported with the usage of that command")
     func usage() throws {
         for (arguments, usage) in [

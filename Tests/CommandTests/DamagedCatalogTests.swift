@@ -139,7 +139,8 @@ import Testing
         try FileManager.default.copyItem(atPath: whole, toPath: tool.store)
     }
 
-    /// `WEIGHTSTORE_TEST_DAMAGES` is the number of damages, each with three commands; all are about 2500.
+    /// `WEIGHTSTORE_TEST_DAMAGES` is the number of damages, each with three commands; all are about 2500. `Tests/full` tries
+    /// them all.
     @Test("with any value in a column, each command works or names the damage")
     func anyValue() throws {
         let columns = try Self.open(whole).read { db in
@@ -158,7 +159,7 @@ import Testing
             Self.values.map { Damage(table: column.table, column: column.column, value: $0) }
         }.shuffled(using: &random)
         #expect(damages.count > 1500)
-        let count = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_DAMAGES"].flatMap { Int($0) } ?? 50
+        let count = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_DAMAGES"].flatMap { Int($0) } ?? 20
         var rest: [[String]] = []
         for damage in damages.prefix(count) {
             for _ in 0..<3 {

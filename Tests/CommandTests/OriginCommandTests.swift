@@ -36,6 +36,27 @@ import Testing
         #expect(gone.status == 12 && gone.output.contains("could not be checked"), "\(gone.output)")
     }
 
+    @Test("the secrets of an origin's URL are not printed, and the printed URL names the origin")
+    func secrets() throws {
+        let url = "http://user:topsecret@127.0.0.1:1/?token=topsecret"
+        let shown = "http://***@127.0.0.1:1/?token=***"
+        #expect(try tool("origin", "add", "org/base", url, "--trust").status == 0)
+        let refused = try tool("origin", "add", "org/base", "ftp://user:topsecret@host/")
+        #expect(refused.status == 6 && refused.errors.contains("ftp://***@host/"), "\(refused.errors)")
+        let unknown = try tool("origin", "rm", "org/base", "http://user:topsecret@127.0.0.1:2")
+        #expect(unknown.status == 2 && unknown.errors.contains("http://***@127.0.0.1:2"), "\(unknown.errors)")
+        let listings = try [
+            tool("origin", "ls"), tool("origin", "ls", "--json"), tool("show", "org/base"),
+            tool("show", "org/base", "--json"),
+        ]
+        for result in listings { #expect(result.status == 0 && result.output.contains(shown), "\(result.output)") }
+        for result in listings + [refused, unknown] {
+            #expect(!(result.output + result.errors).contains("topsecret"))
+        }
+        #expect(try tool("origin", "rm", "org/base", shown).output.contains("removed from org/base@~1"))
+        #expect(try !tool("origin", "ls").output.contains("127.0.0.1"))
+    }
+
     @Test("import --origin is refused if the origin lacks the files or does not answer; --trust skips the check")
     func importing() throws {
         try TestModel(layers: 1, seed: 9).write(to: directory("other"))

@@ -48,6 +48,9 @@ import Testing
         #expect(try tool("import", directory("etc"), "--dry-run").errors.contains("--any"))
         #expect(try tool("import", directory("etc"), "--name", "org/etc", "--any").status == 0)
         #expect(try tool("cat", "org/etc", "passwd").output == "root:x:0:0")
+        // Without tensors there is nothing to load, and the error says so.
+        let load = try tool("load", "org/etc")
+        #expect(load.status == 2 && load.errors.contains("None of its files has tensors"), "\(load.errors)")
         // One file is given on purpose.
         #expect(try tool("import", directory("etc/passwd"), "--name", "org/one").status == 0)
     }

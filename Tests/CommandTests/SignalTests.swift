@@ -6,7 +6,7 @@ import Testing
 @testable import WeightStore
 
 /// SIGINT, SIGTERM and SIGHUP in every command that may take long, and in every wait for a lock.
-@Suite(.blocking, .serialized) struct SignalTests {
+@Suite(.blockingInTurn, .serialized) struct SignalTests {
     let directory = try! TemporaryDirectory()
     let tool: Tool
 
@@ -181,7 +181,7 @@ import Testing
         try TestModel(layers: 2).write(to: directory("model"))
         #expect(try tool("import", directory("model")).status == 0)
         let process = try tool.start(["verify", "--rate", "1"])
-        usleep(500_000)
+        try blockUntil { process.hasOpen("/blobs/") }
         process.signal(SIGTERM)
         let result = process.result()
         #expect(result.status == 130)
@@ -193,13 +193,13 @@ import Testing
         try TestModel(layers: 2).write(to: directory("model"))
         #expect(try tool("import", directory("model")).status == 0)
         let process = try tool.start(["verify", "--rate", "1"])
-        usleep(500_000)
+        try blockUntil { process.hasOpen("/blobs/") }
         process.signal(SIGHUP)
         #expect(process.result().status == 130)
         var nohup = tool
         nohup.prefix = ["nohup"]
         let ignoring = try nohup.start(["verify", "--rate", "1"])
-        usleep(500_000)
+        try blockUntil { ignoring.hasOpen("/blobs/") }
         ignoring.signal(SIGHUP)
         usleep(300_000)
         #expect(ignoring.isRunning)

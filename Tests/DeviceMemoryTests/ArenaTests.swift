@@ -14,10 +14,11 @@ struct ArenaTests {
         do {
             var random = SeededGenerator(state: seed)
             let budget = 4 << 20
-            let arena = try DeviceArena(
+            // Mostly regions that share slabs, of both kinds, or mostly regions with slabs of their own.
+            let arena = DeviceArena(
                 try fixture.open(), budget: budget,
-                firstSlabBytes: [0, 1 << 20, 4 << 20].randomElement(using: &random)!,
-                slabBytes: 512 << 10)
+                slabBytes: [64 << 10, 512 << 10, 8 << 20].randomElement(using: &random)!,
+                graceMilliseconds: 3_600_000)
             // The model: the existing regions, by address.
             var model: [DeviceRegion] = []
             func size(_ bytes: Int) -> Int { max(512, (bytes + 511) / 512 * 512) }
@@ -67,17 +68,63 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("an arena that allocated its budget at the start never requests memory of the device again")
-    func firstSlabBytes() throws {
+    @Test("an arena allocates nothing before its first region, and uses its slabs again")
+    func reuse() throws {
         let fixture = try DeviceFixture(.cuda)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 1 << 20)
+            let arena = DeviceArena(
+                try fixture.open(), budget: 8 << 20, slabBytes: 1 << 20, graceMilliseconds: 3_600_000)
+            #expect(fixture.double!.calls("cuMemAlloc_v2") == 0)
             for _ in 0..<100 {
-                let regions = try (0..<16).map { _ in try arena.allocate(bytes: 65536) }
+                // Two that share a slab, and two with slabs of their own.
+                let regions = try [65536, 65536, 2 << 20, 3 << 20].map { try arena.allocate(bytes: $0) }
                 keep(regions)
             }
-            #expect(fixture.double!.calls("cuMemAlloc_v2") == 1)
+            #expect(fixture.double!.calls("cuMemAlloc_v2") == 3)
             #expect(fixture.double!.calls("cuMemFree_v2") == 0)
+            #expect(arena.usage.held == 6 << 20)
+        }
+        fixture.check()
+    }
+
+    @Test(
+        "a slab without regions is returned to the device after the grace period, and others stay",
+        arguments: Kind.allCases)
+    func grace(_ kind: Kind) throws {
+        let fixture = try DeviceFixture(kind)
+        do {
+            let arena = DeviceArena(try fixture.open(), budget: 8 << 20, slabBytes: 1 << 20, graceMilliseconds: 1)
+            let kept = try arena.allocate(bytes: 512)
+            var gone: DeviceRegion? = try arena.allocate(bytes: 2 << 20)
+            keep(gone!)
+            gone = nil
+            try blockUntil { arena.usage.held == 1 << 20 }
+            #expect(arena.usage.held == 1 << 20)
+            keep(kept)
+        }
+        fixture.check()
+    }
+
+    @Test("an arena leaves the reserve of the device to others, and returns what it held when they need it")
+    func reserve() throws {
+        let fixture = try DeviceFixture(.cuda)
+        fixture.double!.setDevices(1, bytes: 8 << 20)
+        do {
+            let device = try fixture.open()
+            let arena = DeviceArena(
+                device, budget: 8 << 20, reserve: 2 << 20, slabBytes: 1 << 20, graceMilliseconds: 3_600_000)
+            let engine = try DeviceSlab(device, bytes: 3 << 20)
+            let first = try arena.allocate(bytes: 2 << 20)
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 2 << 20, free: 1 << 20)) {
+                try arena.allocate(bytes: 2 << 20)
+            }
+            var idle: DeviceRegion? = try arena.allocate(bytes: 1 << 20)
+            keep(idle!)
+            idle = nil
+            // Only the idle slab makes space for it.
+            let second = try arena.allocate(bytes: 600 << 10)
+            #expect(arena.usage.held == (2 << 20) + (600 << 10))
+            keep(engine, first, second)
         }
         fixture.check()
     }
@@ -87,7 +134,7 @@ struct ArenaTests {
         let fixture = try DeviceFixture(.cuda)
         fixture.double!.shift(bytes: 256)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 4096)
+            let arena = DeviceArena(try fixture.open(), budget: 4096)
             let regions = try (0..<8).map { _ in try arena.allocate(bytes: 512) }
             #expect(regions.allSatisfy { $0.address.raw % 512 == 0 })
             // The last region is within the memory, too.
@@ -100,7 +147,7 @@ struct ArenaTests {
         "allocation is best fit, so the next region of the same size fills the gap of a released one",
         arguments: Kind.allCases)
     func bestFit(_ kind: Kind) throws {
-        let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1 << 20)
+        let arena = DeviceArena(try DeviceFixture(kind).open(), budget: 1 << 20)
         var regions = try [512, 8192, 512, 4096, 512, 16384, 512].map { try arena.allocate(bytes: $0) }
         let hole = regions[3].address
         for index in [5, 3, 1] { regions.remove(at: index) }
@@ -111,7 +158,7 @@ struct ArenaTests {
 
     @Test("a region of no bytes has an address of its own", arguments: Kind.allCases)
     func empty(_ kind: Kind) throws {
-        let arena = try DeviceArena(try DeviceFixture(kind).open(), budget: 1024)
+        let arena = DeviceArena(try DeviceFixture(kind).open(), budget: 1024)
         let (one, other) = (try arena.allocate(bytes: 0), try arena.allocate(bytes: 0))
         #expect(one.address != other.address)
         #expect(throws: DeviceError.arenaFull(arena.device.name, requested: 512, free: 0, largest: 0, budget: 1024)) {
@@ -124,7 +171,7 @@ struct ArenaTests {
     func growth(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 300_000, firstSlabBytes: 0, slabBytes: 128 << 10)
+            let arena = DeviceArena(try fixture.open(), budget: 300_000, slabBytes: 128 << 10)
             #expect(arena.usage.held == 0)
             var regions = [try arena.allocate(bytes: 1)]
             #expect(arena.usage.held == 128 << 10)
@@ -148,7 +195,7 @@ struct ArenaTests {
     func exchange(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, firstSlabBytes: 0, slabBytes: 1 << 20)
+            let arena = DeviceArena(try fixture.open(), budget: 4 << 20, slabBytes: 1 << 20)
             var small = try (0..<4).map { _ in try arena.allocate(bytes: 1 << 20) }
             small.removeLast(2)
             #expect(throws: DeviceError.self) { try arena.allocate(bytes: 3 << 20) }
@@ -160,22 +207,23 @@ struct ArenaTests {
         fixture.check()
     }
 
-    @Test("a device with less memory than the budget is an error, and the arena stays usable")
+    @Test(
+        "slabs are smaller if the device has less free memory, down to what a region needs; below that it is an error")
     func deviceFull() throws {
         let fixture = try DeviceFixture(.cuda)
         fixture.double!.setDevices(1, bytes: 3 << 20)
         do {
-            let device = try fixture.open()
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 8 << 20, free: 3 << 20)) {
-                try DeviceArena(device, budget: 8 << 20)
-            }
-            let arena = try DeviceArena(device, budget: 8 << 20, firstSlabBytes: 2 << 20, slabBytes: 2 << 20)
+            let arena = DeviceArena(try fixture.open(), budget: 8 << 20, slabBytes: 2 << 20)
             let first = try arena.allocate(bytes: 2 << 20)
-            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 2 << 20, free: 1 << 20)) {
-                try arena.allocate(bytes: 4096)
+            let small = try arena.allocate(bytes: 4096)
+            #expect(arena.usage.held == 3 << 20 && arena.usage.slabs == 2)
+            #expect(throws: DeviceError.outOfMemory(.cuda(0), requested: 2 << 20, free: 0)) {
+                try arena.allocate(bytes: 2 << 20)
             }
-            #expect(arena.usage.held == 2 << 20 && arena.usage.regions == 1)
-            keep(first)
+            // In a gap of the shared slab, because the device has no other.
+            let large = try arena.allocate(bytes: 512 << 10)
+            #expect(arena.usage.held == 3 << 20 && arena.usage.regions == 3)
+            keep(first, small, large)
         }
         fixture.check()
     }
@@ -184,7 +232,7 @@ struct ArenaTests {
     func threads(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)
         do {
-            let arena = try DeviceArena(try fixture.open(), budget: 4 << 20, firstSlabBytes: 0, slabBytes: 256 << 10)
+            let arena = DeviceArena(try fixture.open(), budget: 4 << 20, slabBytes: 256 << 10)
             let taken = Mutex<Set<UInt64>>([])
             try onThreads(8) { index in
                 var random = SeededGenerator(state: UInt64(index))

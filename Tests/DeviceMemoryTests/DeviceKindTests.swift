@@ -30,7 +30,8 @@ struct DeviceKindTests {
         }
         let unknown = "\(DeviceError.unknownName("tpu"))"
         #expect(
-            unknown.contains("\"tpu\"") && unknown.contains("host, cuda:0, cuda:1, …") && unknown.contains("shelf:0"))
+            unknown.contains("\"tpu\"") && unknown.contains("ram, gpu, host, cuda:0, cuda:1, …")
+                && unknown.contains("shelf:0"))
         let missing = #expect(throws: DeviceError.noSuchDevice(DeviceName(Shelf.self, 4), count: 4)) {
             try DeviceName("shelf:4").open()
         }

@@ -17,7 +17,7 @@ struct FailureTests {
     private func scenario(_ double: CUDADouble) async throws {
         let device = try double.open()
         _ = try device.memory()
-        let arena = try DeviceArena(device, budget: 64 << 10, firstSlabBytes: 16 << 10, slabBytes: 16 << 10)
+        let arena = DeviceArena(device, budget: 64 << 10, slabBytes: 64 << 10)
         let uploader = try Uploader(device, buffers: 2, bufferBytes: 1024, fillers: 2)
         let pages = Pages(4096)
         try await withThrowingTaskGroup { group in

@@ -17,7 +17,7 @@ struct UploadTests {
     {
         let device = try fixture.open()
         return (
-            try DeviceArena(device, budget: 4 << 20),
+            DeviceArena(device, budget: 4 << 20),
             try Uploader(device, buffers: buffers, bufferBytes: bufferBytes, fillers: fillers)
         )
     }

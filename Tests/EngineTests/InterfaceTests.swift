@@ -66,6 +66,27 @@ struct InterfaceTests {
         #expect(result.status == 0, "\(result.errors)")
     }
 
+    @Test("a C program makes a store, imports, lists, tags, warms, removes, leases asynchronously, and reads blobs")
+    func managing() throws {
+        try model.write(to: directory("model"))
+        let program = try CProgram("managing")
+        let result = try ChildProcess.run([program.path, directory("store"), directory("model")])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output == "done\n")
+    }
+
+    @Test("valgrind finds no fault in managing a store")
+    func valgrindOfManaging() throws {
+        try model.write(to: directory("model"))
+        let program = try CProgram("managing", withoutDebugInformation: true)
+        let result = try ChildProcess.run([
+            "valgrind", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9", program.path,
+            directory("store"), directory("model"),
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("ERROR SUMMARY: 0 errors"))
+    }
+
     @Test("valgrind finds no leak and no access to memory that is not the program's")
     func valgrind() throws {
         let program = try CProgram("interface", withoutDebugInformation: true)

@@ -8,7 +8,7 @@ enum EnginePython {
     static var environment: [String: String] {
         [
             "PYTHONPATH": CProgram.sources.appendingPathComponent("../../Sources/Python").standardizedFileURL.path,
-            "PYTHONDONTWRITEBYTECODE": "1", "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
+            "WEIGHTSTORE_LIBRARY": CProgram.build + "/libweightstore-c.so",
             "WEIGHTSTORE_TOOL": Tool.path,
         ]
     }
@@ -18,7 +18,10 @@ enum EnginePython {
     }
 }
 
-@Suite(.blocking, .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
+/// Its test lasts longer than most, and so begins with the first.
+@Suite(
+    .blockingInTurn, .serialized,
+    .enabled(if: HubPython.path != nil, "WEIGHTSTORE_HUB_PYTHON is not set; Tests/run sets it"))
 struct PythonTests {
     @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {
@@ -27,5 +30,22 @@ struct PythonTests {
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.errors.contains("\nOK"))
         for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+    }
+
+    @Test("the example engines in C, Rust and llama.cpp compute from the store", .timeLimit(.minutes(30)))
+    func examples() throws {
+        let result = try ChildProcess.run(
+            try EnginePython.command("test_examples.py"), environment: EnginePython.environment)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("\nOK"))
+        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+    }
+
+    @Test("a wheel with the library in it is all that an environment needs", .timeLimit(.minutes(30)))
+    func wheel() throws {
+        let result = try ChildProcess.run(
+            try EnginePython.command("test_wheel.py"), environment: EnginePython.environment)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.errors.contains("\nOK"))
     }
 }

@@ -44,7 +44,7 @@ extension Faults {
             var contained = tool
             // The tool is process 1 of a namespace of its own, as in a container.
             contained.prefix = ["unshare", "--pid", "--fork"]
-            for _ in 0..<5 {
+            for _ in 0..<2 * Sweep.factor {
                 let running = try (0..<4).map { _ in
                     try contained.start(["export", "org/model", directory("out"), "--force"])
                 }

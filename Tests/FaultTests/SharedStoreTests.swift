@@ -157,7 +157,7 @@ extension Faults {
         @Test("eight processes that open a new store at the same time all import into it")
         func firstOpens() throws {
             try TestModel(layers: 1).write(to: directory("model"))
-            for round in 1...6 {
+            for round in 1...3 * Sweep.factor {
                 let tool = Tool(store: directory("store\(round)"))
                 let running = try (1...8).map { try tool.start(["import", directory("model"), "--name", "m\($0)"]) }
                 for process in running {

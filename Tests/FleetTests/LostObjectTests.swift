@@ -8,6 +8,41 @@ import Testing
 @testable import Fleet
 @testable import WeightStore
 
+/// The store and the objects that tests of lost objects begin with. They are made once: that takes hundreds of requests.
+private struct BucketTemplate: Sendable {
+    static let shared = Result { try BucketTemplate() }
+
+    private let fixture: FleetFixture
+    let objects: [(name: String, bytes: [UInt8])]
+    var store: String { fixture.directory("publisher") }
+
+    private init() throws {
+        fixture = try FleetFixture()
+        let fleet = try fixture.fleet()
+        do {
+            let base = TestModel(layers: 2)
+            let store = try fixture.publisher("publisher", [base, base.tuned(seed: 3), base.tuned(seed: 4)])
+            for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
+            for number in 0..<20 { try fleet.move("main", of: "org/model", to: 1 + number % 2) }
+            try store.catalog.checkpoint()
+        }
+        sleep(1)
+        try fleet.collectGarbage(graceSeconds: 0)
+        var objects: [(name: String, bytes: [UInt8])] = []
+        try fleet.bucket.list("") { page in
+            for entry in page {
+                guard case .found(let object) = try fleet.bucket.get(entry.name) else {
+                    throw Waited(what: "\(entry.name) is listed, and is not there")
+                }
+                objects.append((entry.name, object.bytes))
+            }
+        }
+        #expect(objects.allSatisfy { !$0.name.hasPrefix("models/") || !$0.name.hasSuffix("000000000001") })
+        #expect(objects.contains { $0.name.hasPrefix("ledger/") && $0.name.hasSuffix("000000000001") })
+        self.objects = objects
+    }
+}
+
 /// A missing object never justifies a deletion.
 @Suite(
     .blocking,
@@ -19,17 +54,14 @@ struct LostObjectTests {
         let store: Store
         let fleet: Fleet
 
+        /// A copy of ``BucketTemplate``.
         init() throws {
+            let template = try BucketTemplate.shared.get()
             fixture = try FleetFixture()
-            let base = TestModel(layers: 2)
-            store = try fixture.publisher("publisher", [base, base.tuned(seed: 3), base.tuned(seed: 4)])
+            try ChildProcess.check("cp", "-a", template.store, fixture.directory("publisher"))
+            store = try Store(at: fixture.directory("publisher"))
             fleet = try fixture.fleet()
-            for version in 1...2 { try fleet.pushBlocking(try store.revision("org/model@~\(version)"), of: store) }
-            for number in 0..<20 { try fleet.move("main", of: "org/model", to: 1 + number % 2) }
-            sleep(1)
-            try fleet.collectGarbage(graceSeconds: 0)
-            #expect(try names("models/").contains { $0.hasSuffix("000000000001") } == false)
-            #expect(try names("ledger/").contains { $0.hasSuffix("000000000001") })
+            for object in template.objects { try fleet.bucket.put(object.name, object.bytes) }
         }
 
         func names(_ prefix: String = "") throws -> Set<String> {

@@ -25,7 +25,9 @@ enum FuzzTarget: String, CaseIterable {
         case .ranges: Self.ranges(text)
         case .routes: Self.routes(text)
         case .safetensors: Self.layout(bytes, .safetensors)
-        case .gguf: Self.layout(bytes, .gguf)
+        case .gguf:
+            Self.layout(bytes, .gguf)
+            Self.metadata(bytes)
         case .index: Self.index(bytes)
         case .manifests: Self.manifests(bytes)
         case .records: Self.records(bytes)
@@ -124,6 +126,14 @@ enum FuzzTarget: String, CaseIterable {
     }
 
     // MARK: Files
+
+    /// Metadata is read whole from every file whose layout is read, with the same keys.
+    private static func metadata(_ bytes: [UInt8]) {
+        let source = MemorySource(name: "fuzz", bytes: bytes)
+        let metadata = try? GGUF.readMetadata(source)
+        guard let layout = try? GGUF.readLayout(source), layout.format == .gguf else { return }
+        require(metadata.map { Set($0.map(\.key)) } == Set(layout.metadata.keys))
+    }
 
     private static func layout(_ bytes: [UInt8], _ format: FileFormat) {
         guard let layout = try? FileLayout.read(MemorySource(name: "f", bytes: bytes), format: format) else { return }

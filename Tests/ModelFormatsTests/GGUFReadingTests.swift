@@ -101,6 +101,43 @@ struct GGUFReadingTests {
             ])
     }
 
+    @Test("metadata is read whole: each value with its type, and every element of an array")
+    func wholeMetadata() throws {
+        let long = String(repeating: "x", count: 3 << 20)
+        let file = GGUFBuilder(
+            metadata: [
+                ("u32", .uint32(0x0102_0304)), ("yes", .bool(true)), ("text", .string("né")),
+                ("strings", .array(8, [.string(""), .string("né"), .string("b")])), ("long", .string(long)),
+                ("numbers", .array(5, (0..<500_000).map { .int32(Int32($0)) })),
+                ("nested", .array(9, [.array(0, [.uint8(1), .uint8(2)]), .array(8, [])])), ("empty", .array(12, [])),
+            ], tensors: [.init(name: "a", shape: [3])]
+        ).build()
+        let metadata = try GGUF.readMetadata(MemorySource(name: "model.gguf", bytes: file.bytes))
+        #expect(metadata.map(\.key) == ["u32", "yes", "text", "strings", "long", "numbers", "nested", "empty"])
+        let numbers = (0..<500_000 as Range<UInt32>).flatMap { number in
+            (0..<4 as Range<UInt32>).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+        }
+        let expected = [
+            GGUFValue(type: "uint32", count: nil, elements: .numbers([4, 3, 2, 1])),
+            GGUFValue(type: "bool", count: nil, elements: .numbers([1])),
+            GGUFValue(type: "string", count: nil, elements: .strings(Array("né".utf8), ends: [3])),
+            GGUFValue(type: "string", count: 3, elements: .strings(Array("néb".utf8), ends: [0, 3, 4])),
+            GGUFValue(type: "string", count: nil, elements: .strings(Array(long.utf8), ends: [long.utf8.count])),
+            GGUFValue(type: "int32", count: 500_000, elements: .numbers(numbers)),
+            GGUFValue(
+                type: "array", count: 2,
+                elements: .arrays([
+                    GGUFValue(type: "uint8", count: 2, elements: .numbers([1, 2])),
+                    GGUFValue(type: "string", count: 0, elements: .strings([], ends: [])),
+                ])),
+            GGUFValue(type: "float64", count: 0, elements: .numbers([])),
+        ]
+        #expect(metadata.count == expected.count)
+        for (found, value) in zip(metadata, expected) { #expect(found.value == value, "\(found.key)") }
+        let cut = MemorySource(name: "model.gguf", bytes: Array(file.bytes.prefix(file.bytes.count / 2)))
+        #expect(throws: FormatError.self) { try GGUF.readMetadata(cut) }
+    }
+
     @Test("arrays nest 8 deep")
     func nestedArrays() throws {
         var value = GGUFBuilder.Value.array(0, [.uint8(1)])

@@ -1,4 +1,5 @@
 import ModelFormats
+import TestSupport
 import Testing
 
 @Suite("Plans of shards")
@@ -54,7 +55,9 @@ struct ShardPlanTests {
         "model.norm.weight", "blk.0.ffn_up_exps.weight",
     ]
 
-    @Test("a plan covers each byte of a file once, in any order of its tensors, by each rule", arguments: 0..<200)
+    @Test(
+        "a plan covers each byte of a file once, in any order of its tensors, by each rule",
+        arguments: 0..<40 * UInt64(Sweep.factor))
     func covers(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var tensors: [(name: String, bytes: Int)] = Self.names.map { ($0, 0) }

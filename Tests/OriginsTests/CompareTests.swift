@@ -66,6 +66,35 @@ import WeightStore
         #expect(try files(result)["config.json"] == "differs" && files(result)["model.safetensors"] == "same")
     }
 
+    @Test("a comparison whose connection fails has nothing to resume, and a pull has")
+    func connection() throws {
+        let fixture = try HubFixture()
+        let tool = fixture.tool()
+        #expect(try tool("pull", "org/model").status == 0)
+        // Both repeat their requests for some seconds.
+        try fixture.hub.set([.init("down", "", times: 1_000_000)])
+        let comparing = try tool.start(["verify", "--against", fixture.hub.url, "org/model"])
+        let pull = try fixture.tool("other")("pull", "org/model")
+        let comparison = try comparing.result()
+        #expect(comparison.status == pull.status && comparison.errors.contains("(attempts: 7)"))
+        #expect(!comparison.errors.contains("resume") && !comparison.errors.contains("kept"), "\(comparison.errors)")
+        #expect(pull.errors.contains("run the command again to resume"), "\(pull.errors)")
+    }
+
+    @Test("the asynchronous form ends when its task is cancelled")
+    func cancelled() async throws {
+        let fixture = try HubFixture()
+        let store = try fixture.store(idle: 60)
+        let url = fixture.hub.url
+        try store.pullBlocking(fixture.request())
+        let comparison = try await store.compare("org/model", with: url)
+        #expect(comparison.files(with: .same) == comparison.files)
+        try fixture.hub.set([.init("hold", "^/api")])
+        let task = Task { try await store.compare("org/model", with: url) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test("files that were never fetched are not compared, and none is fetched")
     func partial() throws {
         let fixture = try HubFixture()

@@ -4,7 +4,7 @@ import Testing
 
 /// Pulls of more shards than a process may have open files.
 @Suite(.blocking) struct ManyPacksTests {
-    private static let layers = 1200
+    private static let layers = 500
     /// Of 32 open shards at 256 open files, half are a group.
     private static let group = 16
 

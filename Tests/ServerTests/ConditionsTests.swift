@@ -25,7 +25,7 @@ struct ConditionsTests {
     @Test("the bytes of any range are those that a slice of the file has")
     func ranges() {
         var random = Random(seed: 5)
-        for _ in 0..<20_000 {
+        for _ in 0..<4_000 * Sweep.factor {
             let size = Int.random(in: 0...40, using: &random)
             let (first, last) = (Int.random(in: 0...50, using: &random), Int.random(in: 0...50, using: &random))
             let whole = Array(0..<size)

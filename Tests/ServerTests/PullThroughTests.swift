@@ -29,16 +29,6 @@ struct PullThroughTests {
             }
             return true
         }
-
-        func pull(file path: String, model: String, revision: String) async throws -> Bool {
-            calls.withLock { $0.append("\(model)@\(revision) \(path)") }
-            guard path == "late.json" else { return false }
-            try await onThread { [store, directory] in
-                try directory.write("{}", to: "base/late.json")
-                try store.importModelBlocking(ImportRequest(source: directory("base"), name: model))
-            }
-            return true
-        }
     }
 
     private func start() async throws -> (TestServer, Source) {
@@ -84,14 +74,5 @@ struct PullThroughTests {
         #expect(try await server.get("/or%20g/x/resolve/main/f").status == 404)
         #expect(try await server.get("/datasets/x/resolve/main/f").status == 404)
         #expect(source.calls.withLock { $0.count } == 3)
-    }
-
-    @Test("a file that its revision lacks is pulled by itself")
-    func file() async throws {
-        let (server, source) = try await start()
-        #expect(try await server.get("/org/base/resolve/main/late.json").text == "{}")
-        let missing = try await server.get("/org/base/resolve/main/never.json")
-        #expect(missing["x-error-code"] == "EntryNotFound" && missing["x-repo-commit"]?.count == 40)
-        #expect(source.calls.withLock { $0 } == ["org/base@main late.json", "org/base@main never.json"])
     }
 }

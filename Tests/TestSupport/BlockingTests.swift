@@ -28,7 +28,7 @@
         }
 
         /// Few tests at once: a test of which each step waits behind hundreds of others would see its connections time out.
-        private static let slots = Slots(8)
+        private static let slots = Slots(6)
         /// The times that Swift Testing reports include the wait for a slot.
         private static let times = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_TIMES"].map(TestTimes.init)
     }
@@ -52,8 +52,8 @@
         /// The suite's tests may block their thread.
         package static var blocking: Self { Self(takesSlot: true) }
 
-        /// As ``blocking``, for a serialized suite: one of its tests runs at a time, beside the slots. In the slots' line each
-        /// of them would wait behind all other tests once more, and the last ones would run alone at the end.
+        /// As ``blocking``, for a long serialized suite: one of its tests runs at a time, beside the slots. In the slots' line
+        /// each of them would wait behind all other tests once more, and the last ones would run alone at the end.
         package static var blockingInTurn: Self { Self(takesSlot: false) }
     }
 
@@ -97,7 +97,7 @@
         private let threads: WorkerThreads
 
         /// More threads than tests run at once, since a test may have tasks within it.
-        private init() throws { threads = try WorkerThreads(count: 24) }
+        private init() throws { threads = try WorkerThreads(count: 32) }
 
         func enqueue(_ job: consuming ExecutorJob) {
             let job = UnownedJob(job)

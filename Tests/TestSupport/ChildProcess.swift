@@ -151,6 +151,16 @@ package final class ChildProcess: Sendable {
         }
     }
 
+    /// Whether the process has a file open whose path contains a text.
+    package func hasOpen(_ text: String) -> Bool {
+        let folder = "/proc/\(identifier)/fd"
+        // A process that has just ended has none.
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.contains { name in
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(name)"))?.contains(text) ?? false
+        }
+    }
+
     /// Waits for the end.
     ///
     /// - Returns: the exit status, or 128 + the number of the signal that ended it.

@@ -308,7 +308,7 @@ import Testing
         try shared.withUnsafeBytes(of: shared.tensors[0]) { #expect(Array($0) == expected) }
         #expect(memory.gauge.leased == Self.stackedBytes && memory.isExact)
         shared.release()
-        #expect(try store.clear(tier) == 4 * (Self.stackedBytes + Self.biasBytes))
+        #expect(store.clear(tier) == 4 * (Self.stackedBytes + Self.biasBytes))
         #expect(memory.gauge.bytes == 0 && memory.isExact)
     }
 

@@ -26,6 +26,24 @@ import Testing
         #expect(try waiting.lock(LockWait(work)))
     }
 
+    @Test("opening a store and resolving a name end with their work while a process holds the lock of the leases")
+    func opening() throws {
+        let path = directory("store")
+        let store = try Store(at: path, create: true)
+        try TestModel(layers: 1).write(to: directory("model"))
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let work = Work()
+        work.cancel()
+        let lock = try FileDescriptor(path + "/leases/.lock", O_RDWR)
+        #expect(try lock.tryLock())
+        #expect(throws: CancellationError.self) { _ = try Store(at: path, work: work) }
+        #expect(throws: CancellationError.self) { _ = try store.revision("model", work: work) }
+        lock.unlock()
+        // A name is resolved if that does not have to wait.
+        #expect(try store.revision("model", work: work).version == 1)
+        #expect(try Store(at: path, work: Work()).revision("model").version == 1)
+    }
+
     @Test("a lock ends with the descriptor that locked it, although a forked child still has a copy")
     func copies() throws {
         let path = try directory.write("", to: "lock")

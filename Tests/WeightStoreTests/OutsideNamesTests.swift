@@ -266,10 +266,11 @@ import Testing
         }
     }
 
-    @Test("a directory with neither tensors nor a config.json is refused if it must be a model")
+    @Test("a directory with neither weights nor a config.json is refused if it must be a model")
     func noModel() throws {
         try write(Array("root:x:0:0".utf8), to: "etc/passwd")
         try write([], to: "etc/empty")
+        try write([], to: "etc/.bin")
         let store = try store()
         var request = ImportRequest(source: directory("etc"))
         #expect(try request.plan().map(\.isModel) == [false])
@@ -283,6 +284,10 @@ import Testing
             ("config.json", Array("{}".utf8)), ("sub/config.json", Array("{}".utf8)), ("x.gguf", [0]),
             ("sha256-77", Array("GGUF\u{3}\0\0\0\0\0\0\0".utf8)),
             ("blob", [2, 0, 0, 0, 0, 0, 0, 0] + Array("{}".utf8)),
+            // Of formats without a reader.
+            ("model.onnx", [8]), ("saved_model/saved_model.pb", [8]), ("Weights.TFLITE", [0]),
+            ("x.mlpackage/Data/weight.bin", [0]),
+            ("epoch.pth.tar", [0]), ("lid.176.ftz", [0]), ("hed.weights.h5", [0]),
         ] {
             let place = "model-\(ByteText(name).hashValue)"
             try write(bytes, to: "\(place)/\(name)")

@@ -51,6 +51,7 @@ import Testing
             for name in ["one", "one@~1", "one@v1", "two@main"] {
                 let revision = try store.revision(name)
                 for file in try revision.files() { try revision.read(file.path) { _ in } }
+                _ = try revision.leaseBlocking(in: .ram)
                 _ = try revision.layers()
                 _ = try revision.layer(1)
                 _ = try revision.tensorEntries()

@@ -1,3 +1,5 @@
+import Dispatch
+import Support
 import TestSupport
 import Testing
 @testable import WeightStore
@@ -82,6 +84,43 @@ import Testing
         let error = #expect(throws: FormatError.self) { try source.bytes(at: offset, count: count) }
         guard case .cutShort(expected: count, _)? = error?.problem else { return #expect(Bool(false), "\(error!)") }
         #expect(hub.reads().isEmpty)
+    }
+
+    @Test("of the long headers of a pull one is held at a time; short ones are read meanwhile")
+    func longHeaders() throws {
+        let budget = HeaderBudget(smallBytes: 1 << 20)
+        func header(_ work: Work, of bytes: Int) throws -> Int {
+            try RemoteSource(hub.file, hub, work, budget).bytes(at: 8, count: bytes).count
+        }
+        var first: RemoteSource? = RemoteSource(hub.file, hub, Work(), budget)
+        #expect(try first?.bytes(at: 8, count: 5 << 20).count == 5 << 20)
+        #expect(try header(Work(), of: 100_000) == 100_000)
+        #expect(hub.reads().count == 2)
+        let end = DispatchSemaphore(value: 0)
+        try startThread { [hub, work] in
+            let second = RemoteSource(hub.file, hub, work, budget)
+            #expect(throws: CancellationError.self) { try second.bytes(at: 8, count: 2 << 20) }
+            end.signal()
+        }
+        // A second long header would arrive in this time.
+        #expect(end.wait(timeout: .now() + 0.2) == .timedOut)
+        work.cancel()
+        try #require(end.wait(timeout: .now() + 300) == .success, "the wait does not end")
+        #expect(hub.reads().isEmpty)
+        first = nil
+        #expect(try header(Work(), of: 2 << 20) == 2 << 20)
+        // Nor does the one before keep its permit.
+        #expect(try header(Work(), of: 6 << 20) == 6 << 20)
+    }
+
+    @Test("the fronts of files are kept up to a limit")
+    func keptFronts() {
+        let budget = HeaderBudget(mostKept: 10)
+        let front: [UInt8] = [1, 2, 3, 4, 5, 6]
+        #expect(budget.keep(front) == front)
+        #expect(budget.keep(front).isEmpty)
+        #expect(budget.keep(Array(front.prefix(4))) == [1, 2, 3, 4])
+        #expect(budget.keep([1]).isEmpty && budget.keep([]).isEmpty)
     }
 
     @Test("after the work is cancelled nothing is read, not even kept pieces")

@@ -12,8 +12,9 @@ import Testing
 @Suite(.blocking) struct RemovalSlicesTests {
     let directory = try! TemporaryDirectory()
 
-    init() throws {
-        _ = try Store(at: directory("store"), create: true)
+    /// Two models and a store with them. Made once, and copied.
+    private static let template = Result<TemporaryDirectory, any Error> {
+        let directory = try TemporaryDirectory()
         // Each row of a file's tensors is removed in several steps.
         var large = TestModel(layers: 1)
         for number in 0..<3000 {
@@ -21,9 +22,26 @@ import Testing
         }
         try large.write(to: directory("large"))
         try TestModel(layers: 1, seed: 2).write(to: directory("other"))
-        let store = try Store(at: directory("store"))
-        for name in ["large", "other"] {
-            try store.importModelBlocking(ImportRequest(source: directory(name)))
+        do {
+            let store = try Store(at: directory("store"), create: true)
+            for name in ["large", "other"] {
+                try store.importModelBlocking(ImportRequest(source: directory(name)))
+            }
+            try store.catalog.checkpoint()
+        }
+        // One of the store's threads may hold it for a moment longer.
+        try blockUntil {
+            try FileManager.default.contentsOfDirectory(atPath: directory("store/leases")).allSatisfy {
+                $0.hasPrefix(".")
+            }
+        }
+        return directory
+    }
+
+    init() throws {
+        let template = try Self.template.get()
+        for name in ["large", "other", "store"] {
+            try FileManager.default.copyItem(atPath: template(name), toPath: directory(name))
         }
     }
 

@@ -9,7 +9,7 @@ import Testing
     let directory = try! TemporaryDirectory()
 
     /// Accesses with a few popular objects, sizes from 1 to 100.
-    private func trace(_ count: Int = 3000, objects: Int = 200, seed: UInt64 = 1) throws -> AccessTrace {
+    private func trace(_ count: Int = 1000 * Sweep.factor, objects: Int = 200, seed: UInt64 = 1) throws -> AccessTrace {
         var random = Random(seed: seed)
         let sizes = (0..<objects).map { _ in Int.random(in: 1...100, using: &random) }
         let lines = (0..<count).map { number -> String in

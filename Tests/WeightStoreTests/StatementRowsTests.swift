@@ -26,4 +26,37 @@ import Testing
             #expect(found == ["1one-", "2-2", "3three1", "4four4"])
         }
     }
+
+    @Test("a column that was found once reads as the column of its name: numbers, texts, NULL, values of other types")
+    func columns() throws {
+        try DatabaseQueue().read { db in
+            let statement = try db.makeStatement(
+                sql: """
+                    SELECT column1 AS a
+                    FROM (VALUES (7), (-1), (NULL), ('seven'), (''), (7.0), (7.5), (X'3637'), (9223372036854775807))
+                    """)
+            let column = try statement.column("a")
+            let rows = try Row.fetchCursor(statement)
+            var count = 0
+            while let row = try rows.next() {
+                let (found, named) = (Self.readings(row, column), Self.readings(row, "a"))
+                #expect(found == named)
+                count += 1
+            }
+            #expect(count == 9)
+        }
+    }
+
+    /// A column, read as each type.
+    private static func readings(_ row: Row, _ column: RowColumn) -> [String] {
+        func reading<Value>(_ read: () throws -> Value) -> String {
+            do { return "\(try read())" } catch { return "damaged" }
+        }
+        return [
+            reading { try row.value(column) as Int }, reading { try row.value(column) as Int? },
+            reading { try row.value(column) as Int64? }, reading { try row.value(column) as String? },
+            reading { try row.text(column) }, reading { try row.size(column) as Int? },
+            reading { try row.ordinal(column) as Int? },
+        ]
+    }
 }

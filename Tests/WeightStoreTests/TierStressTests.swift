@@ -6,7 +6,7 @@ import Testing
 @testable import Tiers
 @testable import WeightStore
 
-/// Thousands of random leases, cancellations, streams, evictions and failures at once.
+/// A thousand random leases, cancellations, streams, evictions and failures at once.
 @Suite(.blockingInTurn, .serialized) struct TierStressTests {
     let directory = try! TemporaryDirectory()
 
@@ -95,7 +95,7 @@ import Testing
         }
         let device = try name.open()
         return DeviceMedium(
-            arena: try DeviceArena(device, budget: budget),
+            arena: DeviceArena(device, budget: budget),
             uploader: try Uploader(device, buffers: 4, bufferBytes: 1 << 20, fillers: 2))
     }
 
@@ -129,7 +129,7 @@ import Testing
             for worker in 0..<8 {
                 group.addTask {
                     var random = Random(seed: seed &* 1000 &+ UInt64(worker))
-                    for _ in 0..<400 { try await Self.operate(views, memory, &random) }
+                    for _ in 0..<150 * Sweep.factor { try await Self.operate(views, memory, &random) }
                 }
             }
             try await group.waitForAll()
@@ -141,7 +141,7 @@ import Testing
         let gauge = memory.gauge
         #expect(memory.isExact)
         #expect(gauge.leased == 0 && gauge.loading == 0)
-        #expect(gauge.evictions > 100 && gauge.failures > 10 && gauge.hits > 100)
+        #expect(gauge.evictions > 40 && gauge.failures > 2 && gauge.hits > 40)
         let bytes = gauge.bytes
         #expect(memory.clear() == bytes)
         #expect(memory.isExact && memory.gauge.bytes == 0)

@@ -94,7 +94,7 @@ import Testing
         #expect(try kv("other").longestPrefix(of: tokens).blocks == 4)
         #expect(try kv().longestPrefix(of: tokens).isEmpty)
         // Without the engine, all stored blocks are loaded.
-        try store.clear(.ram)
+        store.clear(.ram)
         let items = try store.warmPlan(request(nil)).items.filter { $0.prompt != nil }
         #expect(items.map(\.parts) == [4, 4])
     }
@@ -139,7 +139,7 @@ import Testing
     func lost() async throws {
         let engine = Engine(store)
         _ = try await store.warm(request(engine))
-        try store.clear(.ram)
+        store.clear(.ram)
         let digest = try #require(
             try store.catalog.read { db in
                 try ContentDigest.fetchOne(db, sql: "SELECT digest FROM shard WHERE kind = 'kv' AND depth = 2")

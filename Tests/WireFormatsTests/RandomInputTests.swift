@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import WeightStore
 import WireFormats
@@ -25,7 +26,7 @@ struct RandomInputTests {
 
     @Test("routes name valid models and paths alone")
     func routes() {
-        for _ in 0..<30_000 {
+        for _ in 0..<8_000 * Sweep.factor {
             // An error is an answer.
             guard let route = try? Route(Bool.random() ? text() : "/org/name/resolve/" + text()) else { continue }
             switch route {
@@ -40,7 +41,7 @@ struct RandomInputTests {
 
     @Test("a query's text parses to the same query")
     func queries() {
-        for _ in 0..<10_000 {
+        for _ in 0..<3_000 * Sweep.factor {
             let query = Query(text())
             #expect(Query(query.text) == query)
         }
@@ -48,7 +49,7 @@ struct RandomInputTests {
 
     @Test("a range selects bytes of its file")
     func ranges() {
-        for _ in 0..<10_000 {
+        for _ in 0..<3_000 * Sweep.factor {
             let bytes = Int.random(in: 0...20)
             guard let range = ByteRange("bytes=" + text())?.range(of: bytes) else { continue }
             #expect(range.lowerBound >= 0 && range.upperBound <= bytes && !range.isEmpty)
@@ -57,7 +58,7 @@ struct RandomInputTests {
 
     @Test("URLs, links, dates and listings never trap")
     func others() {
-        for _ in 0..<10_000 {
+        for _ in 0..<3_000 * Sweep.factor {
             let text = text()
             if let address = Address(text) { _ = (address.isLoopback, address.following(self.text())) }
             _ = (

@@ -13,6 +13,9 @@ extern const int clinux_MADV_HUGEPAGE;
 /// `MADV_POPULATE_READ`.
 extern const int clinux_MADV_POPULATE_READ;
 
+/// `POSIX_SPAWN_SETSID`.
+extern const int clinux_POSIX_SPAWN_SETSID;
+
 /// The `f_type` of `statfs(2)` for the file system that holds `path`, or -1 with `errno` set.
 int64_t clinux_file_system_type(const char *path);
 

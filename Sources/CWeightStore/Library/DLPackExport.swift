@@ -4,8 +4,8 @@ import WeightStore
 
 /// The owner of an exported DLPack tensor's memory, alive until the tensor's deleter is called.
 final class DLPackExport {
-    private let lease: Lease
-    private let mapping: PrivateMapping?
+    private let lease: LeaseHandle
+    private let writable: PrivateMapping?
     private let memory = CMemory()
     private(set) var tensor = DLTensor()
     let isReadOnly: Bool
@@ -18,7 +18,7 @@ final class DLPackExport {
         }
         let leased = try element(handle.lease.tensors, index, "tensor")
         let asBytes = flags & UInt32(WEIGHTSTORE_DLPACK_BYTES) != 0
-        isReadOnly = flags & UInt32(WEIGHTSTORE_DLPACK_PRIVATE) == 0
+        isReadOnly = flags & UInt32(WEIGHTSTORE_DLPACK_PRIVATE) == 0 && handle.own == nil
         guard isReadOnly || handle.lease.tier == .ram else {
             throw CallError.argument(
                 "WEIGHTSTORE_DLPACK_PRIVATE: the lease's tier is \(handle.lease.tier), must be ram")
@@ -27,8 +27,8 @@ final class DLPackExport {
             throw CallError.unsupported(dtype: leased.entry.dtype)
         }
         let format = try handle.revision.formats()[ByteText(leased.entry.file)]
-        mapping = isReadOnly ? nil : try handle.privateMapping(ofTensor: index)
-        lease = handle.lease.share(leased)
+        writable = isReadOnly ? nil : try handle.writableMemory(ofTensor: index)
+        lease = handle.share(index)
         let shape = asBytes ? [leased.entry.bytes] : TensorLayout(leased.entry, format: format).shape
         // Consumers rely on the shape: with more elements they would read behind the tensor.
         let needed = shape.reduce(Int(type.bits) / 8) { $0.multiplied(saturating: $1) }
@@ -38,9 +38,8 @@ final class DLPackExport {
                 reason: "needs \(needed) bytes, and the tensor has \(leased.entry.bytes)")
         }
         let strides = asBytes ? [1] : TensorLayout(leased.entry, format: format).strides ?? []
-        let device = lease.tier.dlpackDevice
-        let address =
-            mapping.map { $0.address + UInt(leased.entry.shardOffset) } ?? UInt(lease.address(of: leased) ?? 0)
+        let device = handle.lease.tier.dlpackDevice
+        let address = isReadOnly ? handle.address(ofTensor: index) : writable?.address ?? 0
         tensor.data = UnsafeMutableRawPointer(bitPattern: address)
         tensor.device = DLDevice(device_type: device.type, device_id: device.id)
         tensor.ndim = Int32(shape.count)

@@ -49,7 +49,7 @@ func call(_ body: () throws -> Void) -> weightstore_status {
 }
 
 extension weightstore_status {
-    fileprivate init(_ error: any Error) {
+    init(_ error: any Error) {
         self =
             switch error {
             case let error as CallError:
@@ -74,13 +74,14 @@ extension weightstore_status {
             case .originFailed, .originUnchecked: WEIGHTSTORE_UNREACHABLE
             case .originDiffers, .originLacks: WEIGHTSTORE_BAD_ANSWER
             case .storage(.notFound), .storage(.ambiguous), .storage(.removed): WEIGHTSTORE_NOT_FOUND
-            case .storage(.invalid), .file(.tooLarge), .policy(.refused), .device(.unknownName):
+            case .storage(.invalid), .file(.tooLarge), .policy(.refused), .device(.unknownName),
+                .tier(.closed):
                 WEIGHTSTORE_INVALID_ARGUMENT
             case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
                 .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem):
                 WEIGHTSTORE_BAD_STORE
-            case .tier, .file(.lockedMemoryLimit), .file(.mappingLimit): WEIGHTSTORE_TIER_FULL
+            case .tier, .device(.outOfMemory), .file(.lockedMemoryLimit), .file(.mappingLimit): WEIGHTSTORE_TIER_FULL
             case .file(.system): WEIGHTSTORE_SYSTEM
             case .device: WEIGHTSTORE_DEVICE
             case .fetch(let error):

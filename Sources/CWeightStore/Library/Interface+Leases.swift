@@ -5,7 +5,7 @@ import WeightStore
 // weightstore.h documents the functions.
 
 /// Creates a handle of a lease.
-private func lease(
+func lease(
     _ revision: OpaquePointer?, _ tierName: UnsafePointer<CChar>?, _ lease: UnsafeMutablePointer<OpaquePointer?>?,
     _ body: (Revision, Tier, Work?) throws -> Lease
 ) -> weightstore_status {
@@ -26,14 +26,6 @@ public func weightstore_lease_layer(
     lease(revision, tier, result) { revision, tier, work in
         try revision.leaseBlocking(layer: Int(layer), of: try optionalText(stack, "stack"), in: tier, work: work)
     }
-}
-
-/// The range between two numbers of a caller.
-private func range(_ name: String, _ first: Int64, _ last: Int64) throws -> ClosedRange<Int> {
-    guard 0 <= first, first <= last else {
-        throw CallError.argument("\(name) \(first) to \(last): must be 0 or more, in ascending order")
-    }
-    return Int(first)...Int(last)
 }
 
 @c @implementation
@@ -117,10 +109,9 @@ public func weightstore_prefetch_layers_with_experts(
 public func weightstore_lease_describe(
     _ lease: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_lease_info>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self).lease
-        let target: SizedTarget = try target(info, "description")
-        target.fill(weightstore_lease_info(struct_size: 0, tensors: lease.tensors.count, bytes: UInt64(lease.bytes)))
+    fill(info, "description", of: lease) { (handle: LeaseHandle) in
+        weightstore_lease_info(
+            struct_size: 0, tensors: handle.lease.tensors.count, bytes: UInt64(handle.lease.bytes))
     }
 }
 
@@ -128,10 +119,8 @@ public func weightstore_lease_describe(
 public func weightstore_lease_tensor_at(
     _ lease: OpaquePointer?, _ index: Int, _ tensor: UnsafeMutablePointer<weightstore_tensor>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let target: SizedTarget = try target(tensor, "tensor")
-        target.fill(try element(try lease.tensors(), index, "tensor"))
+    fill(tensor, "tensor", of: lease) { (lease: LeaseHandle) in
+        try element(try lease.tensors(), index, "tensor")
     }
 }
 
@@ -154,8 +143,8 @@ public func weightstore_lease_share(
     call {
         let lease = try Handles.all.find(lease, LeaseHandle.self)
         let target = try target(shared, "lease")
-        let tensor = try element(lease.lease.tensors, index, "tensor")
-        target.pointee = Handles.all.add(LeaseHandle(lease.lease.share(tensor), of: lease.revision))
+        _ = try element(lease.lease.tensors, index, "tensor")
+        target.pointee = Handles.all.add(lease.share(index))
     }
 }
 

@@ -9,7 +9,8 @@ public func weightstore_resolve(
     call {
         let store = try Handles.all.find(store, StoreHandle.self).store
         let target = try target(revision, "revision")
-        target.pointee = Handles.all.add(RevisionHandle(try store.revision(try text(name, "name"))))
+        target.pointee = Handles.all.add(
+            RevisionHandle(try store.revision(text(name, "name"), work: CurrentWork.handle?.work)))
     }
 }
 
@@ -22,21 +23,15 @@ public func weightstore_revision_release(_ revision: OpaquePointer?) -> weightst
 public func weightstore_revision_describe(
     _ revision: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_revision_info>?
 ) -> weightstore_status {
-    call {
-        let revision = try Handles.all.find(revision, RevisionHandle.self)
-        let target: SizedTarget = try target(info, "description")
-        target.fill(try revision.info())
-    }
+    fill(info, "description", of: revision) { (revision: RevisionHandle) in try revision.info() }
 }
 
 @c @implementation
 public func weightstore_tensor_at(
     _ revision: OpaquePointer?, _ index: Int, _ tensor: UnsafeMutablePointer<weightstore_tensor>?
 ) -> weightstore_status {
-    call {
-        let revision = try Handles.all.find(revision, RevisionHandle.self)
-        let target: SizedTarget = try target(tensor, "tensor")
-        target.fill(try element(try revision.tensors(), index, "tensor"))
+    fill(tensor, "tensor", of: revision) { (revision: RevisionHandle) in
+        try element(try revision.tensors(), index, "tensor")
     }
 }
 
@@ -44,10 +39,8 @@ public func weightstore_tensor_at(
 public func weightstore_layer_at(
     _ revision: OpaquePointer?, _ index: Int, _ layer: UnsafeMutablePointer<weightstore_layer>?
 ) -> weightstore_status {
-    call {
-        let revision = try Handles.all.find(revision, RevisionHandle.self)
-        let target: SizedTarget = try target(layer, "layer")
-        target.fill(try element(try revision.layers(), index, "layer"))
+    fill(layer, "layer", of: revision) { (revision: RevisionHandle) in
+        try element(try revision.layers(), index, "layer")
     }
 }
 
@@ -55,10 +48,8 @@ public func weightstore_layer_at(
 public func weightstore_file_at(
     _ revision: OpaquePointer?, _ index: Int, _ file: UnsafeMutablePointer<weightstore_file>?
 ) -> weightstore_status {
-    call {
-        let revision = try Handles.all.find(revision, RevisionHandle.self)
-        let target: SizedTarget = try target(file, "file")
-        target.fill(try element(try revision.files(), index, "file"))
+    fill(file, "file", of: revision) { (revision: RevisionHandle) in
+        try element(try revision.files(), index, "file")
     }
 }
 

@@ -33,9 +33,17 @@ public func weightstore_open(
 ) -> weightstore_status {
     call {
         let target = try target(store, "store")
-        let path = try optionalText(path, "path")
-        OwningProcess.claim()
-        target.pointee = Handles.all.add(try StoreHandle(path))
+        target.pointee = Handles.all.add(try StoreHandle(try optionalText(path, "path")))
+    }
+}
+
+@c @implementation
+public func weightstore_create(
+    _ path: UnsafePointer<CChar>?, _ store: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    call {
+        let target = try target(store, "store")
+        target.pointee = Handles.all.add(try StoreHandle(try optionalText(path, "path"), create: true))
     }
 }
 
@@ -48,11 +56,7 @@ public func weightstore_close(_ store: OpaquePointer?) -> weightstore_status {
 public func weightstore_store_describe(
     _ store: OpaquePointer?, _ info: UnsafeMutablePointer<weightstore_store_info>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self)
-        let target: SizedTarget = try target(info, "description")
-        target.fill(store.info())
-    }
+    fill(info, "description", of: store) { (store: StoreHandle) in store.info() }
 }
 
 @c @implementation
@@ -62,18 +66,7 @@ public func weightstore_open_tier(
     call {
         let store = try Handles.all.find(store, StoreHandle.self).store
         let tier = try tier(name)
-        guard let options else { throw CallError.argument("the options are NULL") }
-        // The caller's structure may be that of an earlier version, which is shorter.
-        let bytes = UnsafeRawPointer(options).load(as: Int.self)
-        guard bytes >= weightstore_tier_options.firstSize else {
-            throw CallError.argument(
-                "struct_size of the options is \(bytes): must be at least "
-                    + "\(weightstore_tier_options.firstSize); set it to the size of the structure (sizeof)")
-        }
-        var given = weightstore_tier_options()
-        withUnsafeMutableBytes(of: &given) { target in
-            target.copyMemory(from: UnsafeRawBufferPointer(start: options, count: min(bytes, target.count)))
-        }
+        let given = try given(options, "options")
         guard let budget = Int(exactly: given.budget) else {
             throw CallError.argument("budget \(given.budget): must be at most \(Int.max) bytes")
         }
@@ -111,7 +104,7 @@ extension weightstore_store_info: VersionedStruct {
     static let firstSize = 16
 }
 
-extension weightstore_tier_options {
+extension weightstore_tier_options: VersionedStruct {
     static let firstSize = 32
 }
 

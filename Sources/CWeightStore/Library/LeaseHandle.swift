@@ -10,18 +10,27 @@ final class LeaseHandle: HandleValue {
     let lease: Lease
     let revision: RevisionHandle
     private let table = OnDemand<CTable<weightstore_tensor>>()
-    private let privates = Mutex<[PrivatePages: PrivateMapping]>([:])
-    /// For each tensor, which of its shard's writable mappings is its own.
-    private let mappingNumbers = OnDemand<[Int]>()
-
-    private struct PrivatePages: Hashable {
-        let shard: ContentDigest
-        let number: Int
-    }
+    /// Of a writable lease, the memory of the tensors; nil for others.
+    let own: PrivateLease?
+    /// The writable memory of tensors of a lease that is not writable, by index, made when it is exported.
+    private let privates = Mutex<[Int: PrivateMapping]>([:])
 
     init(_ lease: Lease, of revision: RevisionHandle) {
         self.lease = lease
         self.revision = revision
+        own = nil
+    }
+
+    init(_ own: PrivateLease, of revision: RevisionHandle) {
+        lease = own.lease
+        self.revision = revision
+        self.own = own
+    }
+
+    /// A separate lease on one of the tensors.
+    func share(_ index: Int) -> LeaseHandle {
+        if let own { return LeaseHandle(own.share(index), of: revision) }
+        return LeaseHandle(lease.share(lease.tensors[index]), of: revision)
     }
 
     func tensors() throws -> [weightstore_tensor] {
@@ -29,9 +38,9 @@ final class LeaseHandle: HandleValue {
         let device = lease.tier.dlpackDevice
         return table.get {
             CTable { memory in
-                lease.tensors.map { leased in
+                lease.tensors.enumerated().map { index, leased in
                     var tensor = weightstore_tensor(leased.entry, format: formats[ByteText(leased.entry.file)], memory)
-                    tensor.data = lease.address(of: leased).flatMap { UnsafeRawPointer(bitPattern: UInt($0)) }
+                    tensor.data = UnsafeRawPointer(bitPattern: address(ofTensor: index))
                     tensor.device_type = device.type
                     tensor.device_id = device.id
                     return tensor
@@ -48,45 +57,23 @@ final class LeaseHandle: HandleValue {
         return index
     }
 
-    /// A writable mapping of a tensor's shard. Tensors that lie side by side in a shard share it. Tensors with the same
-    /// bytes do not, so that a write to one never changes another.
-    func privateMapping(ofTensor index: Int) throws -> PrivateMapping? {
-        let tensor = lease.tensors[index]
-        guard let digest = tensor.entry.shard else { return nil }
-        let numbers = mappingNumbers.get { Self.disjointNumbers(lease.tensors.map(\.entry)) }
-        let pages = PrivatePages(shard: digest, number: numbers[index])
-        return try privates.withLock { privates in
-            if let known = privates[pages] { return known }
-            let mapping = try lease.privateMapping(of: tensor)
-            privates[pages] = mapping
-            return mapping
-        }
+    /// The address of a tensor's bytes; 0 for zero bytes.
+    func address(ofTensor index: Int) -> UInt {
+        if let own { return own.memory[index]?.address ?? 0 }
+        return UInt(lease.address(of: lease.tensors[index]) ?? 0)
     }
 
-    /// A number for each tensor: those with one number in one shard do not overlap.
-    private static func disjointNumbers(_ entries: [TensorEntry]) -> [Int] {
-        var byShard: [ContentDigest: [Int]] = [:]
-        for (index, entry) in entries.enumerated() where entry.bytes > 0 {
-            if let shard = entry.shard { byShard[shard, default: []].append(index) }
+    /// A tensor's bytes in writable memory, which no other tensor shares: a write to one never changes another with the
+    /// same bytes.
+    ///
+    /// - Returns: nil for a tensor of zero bytes.
+    func writableMemory(ofTensor index: Int) throws -> PrivateMapping? {
+        if let own { return own.memory[index] }
+        return try privates.withLock { privates in
+            if let known = privates[index] { return known }
+            let memory = try lease.privateMemory(of: lease.tensors[index])
+            privates[index] = memory
+            return memory
         }
-        var numbers = [Int](repeating: 0, count: entries.count)
-        for indices in byShard.values where indices.count > 1 {
-            // A number is free again where its tensor ends, so an end is before a start at the same position.
-            var edges = indices.map { (position: entries[$0].shardOffset, order: 1, index: $0) }
-            edges += indices.map { (position: entries[$0].shardOffset + entries[$0].bytes, order: 0, index: $0) }
-            edges.sort { ($0.position, $0.order, $0.index) < ($1.position, $1.order, $1.index) }
-            var (free, count): ([Int], Int) = ([], 0)
-            for edge in edges {
-                if edge.order == 0 {
-                    free.append(numbers[edge.index])
-                } else if let number = free.popLast() {
-                    numbers[edge.index] = number
-                } else {
-                    numbers[edge.index] = count
-                    count += 1
-                }
-            }
-        }
-        return numbers
     }
 }

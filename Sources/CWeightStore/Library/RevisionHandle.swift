@@ -1,5 +1,6 @@
 import CWeightStoreHeader
 import Support
+import Synchronization
 import WeightStore
 
 /// The value behind C's handle of a revision, with the memory of the structures returned to C.
@@ -11,7 +12,10 @@ final class RevisionHandle: HandleValue {
     private let tensorTable = OnDemand<CTable<weightstore_tensor>>()
     private let infoTable = OnDemand<CTable<weightstore_revision_info>>()
     private let fileSelections = OnDemand<[Bool]>()
+    private let metadataTables = Mutex<[ByteText: CTable<weightstore_metadata>]>([:])
     private let formatsByFile = OnDemand<[ByteText: String]>()
+    private let entryList = OnDemand<[TensorEntry]>()
+    private let blobPaths = BlobPaths()
 
     init(_ revision: Revision) { self.revision = revision }
 
@@ -47,6 +51,21 @@ final class RevisionHandle: HandleValue {
         }
     }
 
+    /// The metadata of a file.
+    func metadata(of path: String) throws -> [weightstore_metadata] {
+        if let known = metadataTables.withLock({ $0[ByteText(path)] }) { return known.rows }
+        guard let file = try revision.entry(path) else {
+            throw StorageError.notFound(kind: "file", name: "\(revision.name) \(path)")
+        }
+        // Without the lock, as in `selections`. The first table stays, because C has its pointers.
+        let made = try MetadataTable.make(file, of: revision, work: CurrentWork.handle?.work)
+        return metadataTables.withLock { tables in
+            let table = tables[ByteText(path)] ?? made
+            tables[ByteText(path)] = table
+            return table
+        }.rows
+    }
+
     func layers() throws -> [weightstore_layer] {
         try layerTable.get {
             try CTable { memory in
@@ -69,6 +88,21 @@ final class RevisionHandle: HandleValue {
                 try revision.tensorEntries().map { weightstore_tensor($0, format: formats[ByteText($0.file)], memory) }
             }
         }.rows
+    }
+
+    /// The tensors in the order of `tensors()`.
+    func entries() throws -> [TensorEntry] { try entryList.get { try revision.tensorEntries() } }
+
+    /// Where a tensor of the revision lies. The path is valid as long as the handle.
+    func location(of entry: TensorEntry) -> weightstore_location {
+        var location = weightstore_location()
+        location.file_offset = UInt64(clamping: entry.fileOffset)
+        location.bytes = UInt64(clamping: entry.bytes)
+        if let digest = entry.shard, let path = revision.blobPath(of: entry) {
+            location.path = blobPaths.string(path, of: digest)
+            location.offset = UInt64(clamping: entry.shardOffset)
+        }
+        return location
     }
 
     func info() throws -> weightstore_revision_info {

@@ -10,9 +10,14 @@ final class StoreHandle: HandleValue {
     let store: Store
     private let infoTable = OnDemand<CTable<weightstore_store_info>>()
 
-    init(_ path: String?) throws {
+    /// - Parameters:
+    ///   - path: nil for the default.
+    ///   - create: whether an empty store is created if there is none.
+    init(_ path: String?, create: Bool = false) throws {
+        OwningProcess.claim()
         let logger = Logger(label: "weightstore", factory: { (_: String) in InterfaceLogHandler() })
-        store = try Store(at: path ?? Store.defaultPath, logger: logger)
+        store = try Store(
+            at: path ?? Store.defaultPath, create: create, logger: logger, work: CurrentWork.handle?.work)
         Origins.register(in: store)
     }
 

@@ -7,7 +7,7 @@ import Synchronization
 final class WorkHandle: HandleValue {
     static let kind = "work"
     /// Longer limits mean this one, so that sums of times do not overflow: a thousand years.
-    private static let mostMilliseconds: Int64 = 1000 * 366 * 86_400_000
+    static let mostMilliseconds: Int64 = 1000 * 366 * 86_400_000
 
     let work: Work
     private let parent: WorkHandle?
@@ -65,7 +65,9 @@ enum CurrentWork {
     }
 
     /// The error of a call: of a cancelled one, why it was cancelled.
-    static func reason(for error: any Error) -> any Error {
+    ///
+    /// - Parameter handle: the work of the call.
+    static func reason(for error: any Error, in handle: WorkHandle? = CurrentWork.handle) -> any Error {
         guard error is CancellationError, let handle else { return error }
         return handle.isTimeOver ? CallError.timedOut : CallError.cancelled
     }

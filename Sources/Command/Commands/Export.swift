@@ -10,6 +10,13 @@ struct Export: ParsableCommand {
     @Argument(help: "The target directory; created if missing.", completion: .directory) var directory: String
     @Argument(help: "Only these files (default: all).") var files: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Only the files that match a shell pattern: '*.json'. Each pattern must match a file. May be repeated.",
+            valueName: "pattern"))
+    var include: [String] = []
+    @Flag(help: "No files with weights: configuration and tokenizer for an engine that has the weights elsewhere.")
+    var noWeights = false
     @Flag(help: "Replace existing files.") var force = false
     @OptionGroup var options: StoreOptions
 
@@ -20,13 +27,19 @@ struct Export: ParsableCommand {
         let bytes: Int
     }
 
+    func validate() throws {
+        if !files.isEmpty, !include.isEmpty || noWeights {
+            throw ValidationError("--include and --no-weights choose the files; name no files with them")
+        }
+    }
+
     func run() throws {
         let store = try options.open()
         options.noteReadOnly(store)
         let revision = try store.revision(revision)
+        let paths = files.isEmpty ? try revision.paths(matching: include, withWeights: !noWeights) : files
         let written = try LongCall.run(stopping: store) { work in
-            try revision.exportBlocking(
-                to: directory, paths: files.isEmpty ? nil : files, overwriting: force, work: work)
+            try revision.exportBlocking(to: directory, paths: paths, overwriting: force, work: work)
         }
         if options.json {
             return try Terminal.write(

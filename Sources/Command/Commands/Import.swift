@@ -43,7 +43,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Keep files that violate their format, without tensors, with a warning.")
     var opaque = false
 
-    @Flag(help: "Import a directory even if it has neither tensors nor a config.json.")
+    @Flag(help: "Import a directory even if it has neither weights nor a config.json.")
     var any = false
 
     @Flag(help: "Read all of the source again, and hash all stored bytes that it shares.")
@@ -150,7 +150,7 @@ struct Import: ParsableCommand {
                 revision.source)
             if !revision.isModel {
                 Terminal.printDiagnostic(
-                    "\(revision.source): no file with tensors and no config.json; import it with --any")
+                    "\(revision.source): no file with weights and no config.json; import it with --any")
             }
             for file in revision.skipped { Terminal.printDiagnostic("\(file.path): skipped: \(file.reason)") }
         }

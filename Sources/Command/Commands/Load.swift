@@ -23,7 +23,7 @@ struct Load: ParsableCommand {
                 + "tensors that stack all experts are loaded whole.",
             valueName: "experts"))
     var experts: NumberRange?
-    @Option(help: TierBudget.help) var budget: ByteSize?
+    @Option(help: TierBudget.help) var budget: TierBudget?
     @Option(
         help: ArgumentHelp(
             "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
@@ -47,7 +47,7 @@ struct Load: ParsableCommand {
     }
 
     func validate() throws {
-        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for the default")
+        try TierBudget.check(budget)
     }
 
     func run() throws {
@@ -58,7 +58,7 @@ struct Load: ParsableCommand {
         try store.open(
             to,
             TierOptions(
-                budget: budget?.bytes, locksPages: lock, verifies: verify,
+                budget: budget?.bytes(in: to), locksPages: lock, verifies: verify,
                 policy: try policy.map { try store.policy($0) } ?? .lru))
         let picture = TierPicture(store, revision, to)
         let lease: Lease

@@ -6,7 +6,8 @@ struct Remove: ParsableCommand {
         commandName: "rm", abstract: "Remove models, or with @ single revisions.",
         discussion: """
             If one of them is pinned or in use, nothing is removed. Before the removal, evicted shards are fetched that \
-            other revisions need and for which these have no confirmed origin; if that fails, nothing is removed.
+            other revisions need and for which these have no confirmed origin; if that fails, nothing is removed. The \
+            processes that map deleted files are listed: the disk space is free once they unmap them.
             """)
 
     @Argument(help: "Models or revisions.") var names: [String]
@@ -92,5 +93,10 @@ extension RemovalSummary {
                 + (kvBlocks > 0 ? ", with \(Quantity.count(kvBlocks, "KV block"))" : "")
                 + (refs.isEmpty ? "" : ", with \(Quantity.count(refs.count, "ref")) (\(refs.joined(separator: ", ")))")
                 + "; \(Quantity.count(shards, "shard")), \(Quantity.bytes(bytes)) \(dryRun ? "would be " : "")freed\n")
+        for mapping in stillMapped {
+            Terminal.printDiagnostic(
+                "\(mapping.process) maps \(Quantity.bytes(mapping.bytes)) of deleted files: they stay on the disk until no "
+                    + "tensor uses them, the process clears its tier ram, or it ends")
+        }
     }
 }

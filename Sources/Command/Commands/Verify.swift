@@ -69,7 +69,7 @@ struct Verify: ParsableCommand {
 
     private func compare(_ store: Store, _ revision: String, with hub: String) throws {
         let comparison = try LongCall.run(stopping: store) { work in
-            try store.compare(revision, with: hub, at: at, work: work)
+            try store.compareBlocking(revision, with: hub, at: at, work: work)
         }
         try comparison.report(options)
         let unchecked = comparison.files(with: .unchecked).count

@@ -25,7 +25,7 @@ struct Warm: ParsableCommand {
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
-    @Option(help: TierBudget.help) var budget: ByteSize?
+    @Option(help: TierBudget.help) var budget: TierBudget?
     @Flag(help: "Skip shards that were evicted from the disk instead of fetching them.") var noFetch = false
     @Flag(help: "Only show what would be warmed, and what is skipped and why.") var plan = false
     @Flag(help: "Hold the warmed shards until Ctrl-C.") var hold = false
@@ -53,14 +53,14 @@ struct Warm: ParsableCommand {
         if lock && to != .ram { throw ValidationError("--lock requires --to ram: device memory is never reclaimed") }
         if every != nil && !hold { throw ValidationError("--every requires --hold") }
         try OptionRange.check("--every", every, 1...366 * 86_400, "leave it out to warm once")
-        try OptionRange.check("--budget", budget, atLeast: 1, "leave it out for the default")
+        try TierBudget.check(budget)
         if plan && hold { throw ValidationError("--plan and --hold exclude each other") }
     }
 
     func run() throws {
         let store = try options.open()
         options.noteReadOnly(store)
-        try store.open(to, TierOptions(budget: budget?.bytes, locksPages: lock))
+        try store.open(to, TierOptions(budget: budget?.bytes(in: to), locksPages: lock))
         var request = WarmRequest(to: to)
         request.top = top
         request.revisions = revisions

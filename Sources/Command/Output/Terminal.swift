@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Support
 import WeightStore
 
 /// Standard output and standard error.
@@ -20,8 +21,9 @@ enum Terminal {
         for warning in warnings { printDiagnostic("\(warning.path): warning: \(warning.warning)") }
     }
 
+    /// Tables, JSON and messages show no secrets of a URL, such as those of an origin.
     private static func write(_ text: String, to descriptor: Int32, name: String) throws {
-        var text = text
+        var text = text.withoutURLSecrets
         try text.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: descriptor, name: name) }
     }
 

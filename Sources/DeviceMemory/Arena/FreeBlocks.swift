@@ -41,11 +41,24 @@ struct FreeBlocks {
         return block.start
     }
 
+    /// Allocates a block of exactly this size.
+    ///
+    /// - Returns: nil if there is none.
+    mutating func allocateWhole(_ bytes: Int) -> UInt64? {
+        let place = place(of: Block(bytes: bytes, start: 0))
+        guard place < bySize.count, bySize[place].bytes == bytes else { return nil }
+        let start = bySize[place].start
+        remove(start)
+        return start
+    }
+
     /// Adds a free block, merged with its free neighbours.
     ///
     /// - Parameter isEdge: whether a slab begins at the given address: blocks of two slabs are never merged, even if
     ///   they are adjacent.
-    mutating func release(_ start: UInt64, bytes: Int, isEdge: (UInt64) -> Bool) {
+    /// - Returns: the start of the merged block.
+    @discardableResult
+    mutating func release(_ start: UInt64, bytes: Int, isEdge: (UInt64) -> Bool) -> UInt64 {
         var block = Block(bytes: bytes, start: start)
         let end = start + UInt64(bytes)
         if !isEdge(start), let left = startByEnd[start] {
@@ -54,6 +67,7 @@ struct FreeBlocks {
         }
         if !isEdge(end), bytesByStart[end] != nil { block.bytes += remove(end) }
         insert(block)
+        return block.start
     }
 
     /// Removes the block that begins at `start`.

@@ -57,6 +57,13 @@ package final class Uploader: Sendable {
         return upload
     }
 
+    /// An event that completes when all copies that are queued now have run.
+    package func mark() throws(DeviceError) -> DeviceEvent {
+        let event = try DeviceEvent(device)
+        try line.stream.record(event)
+        return event
+    }
+
     /// Uploads, and returns when the bytes have arrived.
     ///
     /// - Throws: the error of the source or the device, or `CancellationError`.

@@ -37,8 +37,32 @@ from ._errors import (
     UnreachableError,
     WeightStoreError,
 )
+from ._management import (
+    ImportSummary,
+    ModelInfo,
+    Progress,
+    PullSummary,
+    RemovalSummary,
+    RevisionInfo,
+    StoreStatistics,
+    WarmSummary,
+)
 from ._safetensors import TensorSlice, load_file, safe_open
-from ._store import FileInfo, LayerInfo, Lease, LeasedTensor, Revision, Store, TensorInfo, TierStatistics, open, set_log
+from ._store import (
+    FileInfo,
+    LayerInfo,
+    Lease,
+    LeasedTensor,
+    Location,
+    Revision,
+    Store,
+    TierStatistics,
+    open,
+    set_log,
+    shared_store,
+)
+from ._tensors import TensorInfo
+from ._pending import Part, PendingLease  # After _store, which it imports.
 from ._waiting import Limit
 
 #: The version of the package, as in pyproject.toml.
@@ -46,7 +70,9 @@ __version__ = "1"
 
 __all__ = [
     "BadAnswerError", "BadStoreError", "BusyError", "CancelledError", "DamagedError", "DeviceError", "DiskFullError",
-    "FileInfo", "ForkedError", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit", "NotAllowedError",
-    "NotFoundError", "Revision", "SafetensorError", "Store", "TensorInfo", "TensorSlice", "TierFullError",
-    "TierStatistics", "TimedOutError", "UnreachableError", "WeightStoreError", "load_file", "open", "safe_open", "set_log",
+    "FileInfo", "ForkedError", "ImportSummary", "InvalidArgumentError", "LayerInfo", "Lease", "LeasedTensor", "Limit",
+    "Location", "ModelInfo", "NotAllowedError", "NotFoundError", "Part", "PendingLease", "Progress", "PullSummary",
+    "RemovalSummary", "Revision", "RevisionInfo", "SafetensorError", "Store", "StoreStatistics", "TensorInfo",
+    "TensorSlice", "TierFullError", "TierStatistics", "TimedOutError", "UnreachableError", "WarmSummary",
+    "WeightStoreError", "load_file", "open", "safe_open", "set_log", "shared_store",
 ]

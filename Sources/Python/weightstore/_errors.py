@@ -55,7 +55,8 @@ class DeviceError(WeightStoreError):
 
 
 class ForkedError(WeightStoreError):
-    """This process was forked after its parent had opened a store."""
+    """This process was forked after its parent had used the library: a lease is the parent's, or no copy of the library
+    can be loaded."""
 
 
 class InvalidArgumentError(WeightStoreError, ValueError):

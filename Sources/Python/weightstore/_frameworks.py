@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Iterator
 
 from ._errors import SafetensorError
+from ._tensors import read_only
 
 if TYPE_CHECKING:
     import numpy
     import torch
 
     from ._forked import ForkedTensor
-    from ._store import LeasedTensor
+    from ._store import Lease, LeasedTensor
+    from ._tensors import TensorInfo
 
 _NUMPY = {
     "BOOL": "bool", "I8": "int8", "U8": "uint8", "I16": "int16", "U16": "uint16", "I32": "int32", "U32": "uint32",
@@ -25,6 +28,39 @@ _ML_DTYPES = {
 }
 
 _TORCH = {**_NUMPY, **_ML_DTYPES, "F4": "float4_e2m1fn_x2"}
+
+#: Types of safetensors; the others are types of GGUF, with several elements in a block.
+_KNOWN = {*_TORCH, "F6_E2M3", "F6_E3M2"}
+
+
+def is_quantized(info: TensorInfo) -> bool:
+    """Whether the elements are packed in blocks, of a type that neither NumPy nor PyTorch has."""
+    return info.dtype not in _KNOWN
+
+
+def array_shape(info: TensorInfo, raw: bool) -> tuple[int, ...]:
+    """The shape of the array: with ``raw``, of bytes for quantized tensors, whose last dimension is a row of blocks."""
+    if not (raw and is_quantized(info)):
+        return info.shape
+    rows = math.prod(info.shape[:-1])
+    if not info.shape or rows == 0 or info.bytes % rows:
+        return (info.bytes,)
+    return (*info.shape[:-1], info.bytes // rows)
+
+
+def array_info(info: TensorInfo, raw: bool) -> TensorInfo:
+    """The tensor as an array has it: with ``raw``, the bytes of a quantized tensor.
+
+    Raises:
+        SafetensorError: it is quantized, and not ``raw``.
+    """
+    if not is_quantized(info):
+        return info
+    if not raw:
+        raise SafetensorError(
+            f"Dtype not understood: {info.dtype} of {info.name}, which is quantized: NumPy and PyTorch have no such type. "
+            "Pass quantized=\"raw\" for its bytes.")
+    return info._replace(dtype="U8", shape=array_shape(info, raw))
 
 
 def numpy_dtype(name: str) -> numpy.dtype[Any]:
@@ -44,15 +80,35 @@ def numpy_dtype(name: str) -> numpy.dtype[Any]:
     raise SafetensorError(f"Dtype not understood: {name}")
 
 
-def numpy_array(tensor: LeasedTensor | ForkedTensor) -> numpy.ndarray[Any, Any]:
+def numpy_array(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> numpy.ndarray[Any, Any]:
+    """
+    Args:
+        raw: quantized tensors as bytes.
+    """
+    return numpy_view(array_info(tensor.info, raw), tensor.memory())
+
+
+def numpy_view(info: TensorInfo, memory: memoryview) -> numpy.ndarray[Any, Any]:
+    """An array over the bytes of a tensor, which :func:`array_info` describes."""
     import numpy
 
-    dtype = numpy_dtype(tensor.info.dtype)
-    if tensor.info.bytes == 0:
-        array = numpy.zeros(tensor.info.shape, dtype)
+    dtype = numpy_dtype(info.dtype)
+    if info.bytes == 0:
+        array = numpy.zeros(info.shape, dtype)
         array.flags.writeable = False
         return array
-    return numpy.frombuffer(tensor.memory(), dtype).reshape(tensor.info.shape)
+    return numpy.frombuffer(memory, dtype).reshape(info.shape)
+
+
+def numpy_arrays(lease: Lease, raw: bool = False) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
+    """Read-only arrays over the tensors of a lease in this process's memory, by name. Each has a lease of its own.
+
+    Args:
+        raw: quantized tensors as bytes.
+    """
+    for info, memory in lease._blocks():
+        view = memoryview(b"") if memory is None else read_only(memory, info.bytes)
+        yield info.name, numpy_view(array_info(info, raw), view)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -65,18 +121,59 @@ def torch_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def torch_tensor(tensor: LeasedTensor | ForkedTensor) -> torch.Tensor:
-    import torch
-
-    dtype = torch_dtype(tensor.info.dtype)
-    shape = list(tensor.info.shape)
-    if tensor.info.dtype == "F4":
+def torch_shape(info: TensorInfo) -> list[int]:
+    shape = list(info.shape)
+    if info.dtype == "F4":
         # Two elements in each byte.
         if not shape or shape[-1] % 2:
             raise SafetensorError(f"f4_x2 dtype requires that the last dim be divisible by 2 in torch: got {shape}")
         shape[-1] //= 2
+    return shape
+
+
+def torch_tensor(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> torch.Tensor:
+    """
+    Args:
+        raw: quantized tensors as bytes.
+    """
+    import torch
+
+    info = array_info(tensor.info, raw)
+    dtype, shape = torch_dtype(info.dtype), torch_shape(info)
     kind, number = tensor.__dlpack_device__()
-    if tensor.info.bytes == 0:
+    if info.bytes == 0:
         return torch.zeros(shape, dtype=dtype, device=f"cuda:{number}" if kind == 2 else "cpu")
     # Always as bytes, because DLPack consumers do not support all types.
     return tensor.torch_bytes().view(dtype).reshape(shape)
+
+
+def torch_tensors(lease: Lease, raw: bool = False) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors over the memory of a lease, by name. Each has a lease and a storage of its own.
+
+    Their memory is that of the lease: it can be written only if the lease's can.
+
+    Args:
+        raw: quantized tensors as bytes.
+    """
+    import torch
+
+    if lease.tier not in ("ram", "host"):
+        for tensor in lease:
+            yield tensor.info.name, torch_tensor(tensor, raw)
+        return
+    frombuffer = torch.frombuffer
+    # The type of PyTorch, the size of an element, and whether the shape is another one there.
+    dtypes: dict[str, tuple[torch.dtype, int, bool]] = {}
+    for info, memory in lease._blocks():
+        known = dtypes.get(info.dtype)
+        if known is None:
+            dtype = torch_dtype(array_info(info, raw).dtype)
+            known = dtypes[info.dtype] = (
+                dtype, torch.empty(0, dtype=dtype).element_size(), info.dtype == "F4" or is_quantized(info))
+        shape = torch_shape(array_info(info, raw)) if known[2] else info.shape
+        if memory is None:
+            yield info.name, torch.zeros(shape, dtype=known[0])
+            continue
+        made = frombuffer(memory, dtype=known[0], count=info.bytes // known[1])
+        # Faster than reshape, but it has no form for a scalar.
+        yield info.name, made.view(*shape) if shape else made.reshape(())

@@ -6,14 +6,17 @@ import ctypes
 import operator
 import os
 import sys
+import threading
 from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
-from typing import Any
+from typing import Any, Iterable
 
-from ._errors import WeightStoreError, error
+from ._copies import Copies
+from ._errors import ForkedError, WeightStoreError, error
 
 ABI = 1
 DLPACK_BYTES = 1
 DLPACK_PRIVATE = 2
+LEASE_LAZY = 1
 
 
 class _Sized(Structure):
@@ -58,6 +61,12 @@ class Tensor(_Sized):
     ]
 
 
+class TensorParts(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("offset", c_uint64), ("bytes", c_uint64), ("stride", c_uint64), ("count", c_uint64),
+    ]
+
+
 class Layer(_Sized):
     _fields_ = [
         ("struct_size", c_size_t), ("stack", c_char_p), ("number", c_int64), ("tensors", c_size_t), ("bytes", c_uint64),
@@ -70,8 +79,133 @@ class File(_Sized):
     ]
 
 
+class Text(Structure):
+    _fields_ = [("data", c_void_p), ("size", c_size_t)]
+
+
+class Metadata(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("key", c_char_p), ("type", c_char_p), ("count", c_int64), ("values", c_void_p),
+    ]
+
+
 class LeaseInfo(_Sized):
     _fields_ = [("struct_size", c_size_t), ("tensors", c_size_t), ("bytes", c_uint64)]
+
+
+class Part(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int64), ("file", c_char_p), ("name", c_char_p), ("stack", c_char_p),
+        ("first_layer", c_int64), ("last_layer", c_int64), ("first_expert", c_int64), ("last_expert", c_int64),
+    ]
+
+
+#: The status of a lease that was begun, and the context.
+LeaseFunction = ctypes.CFUNCTYPE(None, c_int, c_void_p)
+
+
+class LeaseOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("completion", LeaseFunction), ("context", c_void_p), ("event", c_int32),
+        ("when_queued", c_int32),
+    ]
+
+
+class Location(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("file_offset", c_uint64), ("path", c_char_p), ("offset", c_uint64),
+        ("bytes", c_uint64),
+    ]
+
+
+class Progress(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("total", c_uint64), ("done", c_uint64), ("skipped", c_uint64), ("label", c_char_p),
+    ]
+
+
+ProgressFunction = ctypes.CFUNCTYPE(c_int32, POINTER(Progress), c_void_p)
+
+
+class ImportOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("refs", POINTER(c_char_p)), ("ref_count", c_size_t),
+        ("origins", POINTER(c_char_p)), ("origin_count", c_size_t), ("move", c_int32), ("partial", c_int32),
+        ("strict", c_int32), ("opaque", c_int32), ("rehash", c_int32), ("progress", ProgressFunction),
+        ("context", c_void_p),
+    ]
+
+
+class ImportSummary(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("bytes", c_uint64), ("written", c_uint64), ("skipped", c_uint64),
+        ("moved", c_size_t), ("skipped_files", c_size_t), ("warnings", c_size_t), ("failures", c_size_t),
+    ]
+
+
+class PullOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("origin", c_char_p), ("layers", POINTER(c_int64)), ("experts", POINTER(c_int64)),
+        ("include", POINTER(c_char_p)), ("include_count", c_size_t), ("opaque", c_int64),
+        ("progress", ProgressFunction), ("context", c_void_p),
+    ]
+
+
+class PullSummary(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("bytes", c_uint64), ("fetched", c_uint64), ("complete", c_int64)]
+
+
+class Model(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("revisions", c_size_t), ("version", c_int64),
+        ("bytes", c_uint64), ("tensors", c_size_t), ("layers", c_size_t), ("refs", POINTER(c_char_p)),
+        ("ref_count", c_size_t), ("pinned", c_int64), ("missing", c_char_p), ("modified", c_int64),
+        ("last_access", c_int64), ("accesses", c_int64),
+    ]
+
+
+class RevisionEntry(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("model", c_char_p), ("name", c_char_p), ("digest", c_char_p),
+        ("commit", c_char_p), ("source", c_char_p), ("version", c_int64), ("bytes", c_uint64), ("files", c_size_t),
+        ("tensors", c_size_t), ("layers", c_size_t), ("refs", POINTER(c_char_p)), ("ref_count", c_size_t),
+        ("pin", c_char_p), ("missing", c_char_p), ("created", c_int64), ("last_access", c_int64),
+        ("accesses", c_int64),
+    ]
+
+
+class RemovalOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("force", c_int32), ("dry_run", c_int32), ("progress", ProgressFunction),
+        ("context", c_void_p),
+    ]
+
+
+class RemovalSummary(_Sized):
+    _fields_ = [("struct_size", c_size_t), ("revisions", c_size_t), ("shards", c_size_t), ("bytes", c_uint64)]
+
+
+class WarmOptions(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("revisions", POINTER(c_char_p)), ("revision_count", c_size_t), ("top", c_size_t),
+        ("no_fetch", c_int64), ("progress", ProgressFunction), ("context", c_void_p),
+    ]
+
+
+class WarmSummary(_Sized):
+    _fields_ = [
+        ("struct_size", c_size_t), ("warmed", c_uint64), ("items", c_size_t), ("skipped", c_size_t),
+        ("failed", c_size_t),
+    ]
+
+
+class StoreTotals(_Sized):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "models", "revisions", "files", "tensors", "shards", "stored", "kv_blocks", "kv_stored", "damaged", "pins",
+            "accesses", "catalog", "available")
+    ]
 
 
 #: Level, message and context of a line of the log.
@@ -80,7 +214,8 @@ LogFunction = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_void_p)
 class _Int64:
     """An argument of 64 bits. ctypes itself drops the higher bits of a number without a word."""
 
-    low, high, kind = -(1 << 63), (1 << 63) - 1, c_int64
+    low, high = -(1 << 63), (1 << 63) - 1
+    kind: Any = c_int64
 
     @classmethod
     def from_param(cls, value: Any) -> Any:
@@ -91,7 +226,8 @@ class _Int64:
 
 
 class _UInt64(_Int64):
-    low, high, kind = 0, (1 << 64) - 1, c_uint64
+    low, high = 0, (1 << 64) - 1
+    kind = c_uint64
 
 
 class _Text:
@@ -111,14 +247,19 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "store_describe": [c_void_p, POINTER(StoreInfo)],
     "open_tier": [c_void_p, _Text, POINTER(TierOptions)],
     "statistics": [c_void_p, _Text, POINTER(Statistics)],
+    "tier_clear": [c_void_p, _Text, POINTER(c_uint64)],
+    "tier_close": [c_void_p, _Text, POINTER(c_uint64)],
+    "tier_budget": [_Text, _Text, POINTER(c_uint64)],
     "resolve": [c_void_p, _Text, POINTER(c_void_p)],
     "revision_release": [c_void_p],
     "revision_describe": [c_void_p, POINTER(RevisionInfo)],
-    "tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "layer_at": [c_void_p, c_size_t, POINTER(Layer)],
     "file_at": [c_void_p, c_size_t, POINTER(File)],
     "file_is_selected": [c_void_p, c_size_t, POINTER(c_int32)],
     "read_file": [c_void_p, _Text, _UInt64, c_void_p, c_size_t, POINTER(c_size_t)],
+    "metadata_count": [c_void_p, _Text, POINTER(c_size_t)],
+    "metadata_at": [c_void_p, _Text, c_size_t, POINTER(Metadata)],
     "lease_layer": [c_void_p, _Text, _Int64, _Text, POINTER(c_void_p)],
     "lease_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
     "lease_layer_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Text, POINTER(c_void_p)],
@@ -128,7 +269,12 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "prefetch_layers": [c_void_p, _Int64, _Int64, _Text],
     "prefetch_layers_with_experts": [c_void_p, _Int64, _Int64, _Int64, _Int64, _Text],
     "lease_describe": [c_void_p, POINTER(LeaseInfo)],
-    "lease_tensor_at": [c_void_p, c_size_t, POINTER(Tensor)],
+    "lease_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
+    "lease_share_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
+    "lease_writable": [c_void_p, _Text, _Text, c_uint32, POINTER(c_void_p)],
+    "lease_read": [c_void_p, c_size_t, _UInt64, _UInt64],
+    "tensor_is_stored": [c_void_p, _Text, _Text, POINTER(c_int32)],
+    "read_tensor": [c_void_p, _Text, _Text, POINTER(TensorParts), c_void_p, c_size_t],
     "lease_find": [c_void_p, _Text, _Text, POINTER(c_size_t)],
     "lease_share": [c_void_p, c_size_t, POINTER(c_void_p)],
     "lease_release": [c_void_p],
@@ -137,6 +283,29 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "work_use": [c_void_p],
     "work_cancel": [c_void_p],
     "work_release": [c_void_p],
+    "lease_part": [c_void_p, POINTER(Part), _Text, POINTER(c_void_p)],
+    "lease_begin": [c_void_p, POINTER(Part), _Text, POINTER(LeaseOptions), POINTER(c_void_p)],
+    "lease_wait": [c_void_p, _Int64, POINTER(c_void_p)],
+    "lease_cancel": [c_void_p],
+    "lease_event": [c_void_p, POINTER(c_void_p)],
+    "pending_release": [c_void_p],
+    "lease_tensor_location": [c_void_p, c_size_t, POINTER(Location)],
+    "tensor_open": [c_void_p, c_size_t, POINTER(Location), POINTER(c_int32)],
+    "lease_tensor_open": [c_void_p, c_size_t, POINTER(Location), POINTER(c_int32)],
+    "create": [_Text, POINTER(c_void_p)],
+    "import": [c_void_p, _Text, POINTER(ImportOptions), POINTER(ImportSummary), POINTER(c_void_p)],
+    "pull": [c_void_p, _Text, POINTER(PullOptions), POINTER(PullSummary), POINTER(c_void_p)],
+    "models": [c_void_p, _Text, POINTER(c_void_p)],
+    "revisions": [c_void_p, _Text, POINTER(c_void_p)],
+    "list_count": [c_void_p, POINTER(c_size_t)],
+    "list_model": [c_void_p, c_size_t, POINTER(Model)],
+    "list_revision": [c_void_p, c_size_t, POINTER(RevisionEntry)],
+    "list_release": [c_void_p],
+    "tag": [c_void_p, _Text, _Text],
+    "untag": [c_void_p, _Text, _Text],
+    "remove": [c_void_p, POINTER(c_char_p), c_size_t, POINTER(RemovalOptions), POINTER(RemovalSummary)],
+    "warm": [c_void_p, _Text, POINTER(WarmOptions), POINTER(WarmSummary)],
+    "store_statistics": [c_void_p, POINTER(StoreTotals)],
     "dlpack": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
     "dlpack_versioned": [c_void_p, c_size_t, c_uint32, POINTER(c_void_p)],
 }
@@ -146,7 +315,7 @@ class _Library:
     """The functions by their names without the prefix. A status other than 0 is raised as an exception."""
 
     def __init__(self, path: str) -> None:
-        library = ctypes.CDLL(path)
+        library = self.loaded = ctypes.CDLL(path)
         if not hasattr(library, "weightstore_abi"):
             raise ImportError(f"{path}: not the library of WeightStore.")
         library.weightstore_abi.restype = c_uint32
@@ -172,6 +341,11 @@ class _Library:
 
     def _check(self, status: int, function: Any, arguments: Any) -> int:
         if status != 0:
+            # A handle of the parent that could not be opened again has the reason.
+            for argument in arguments:
+                failure = getattr(argument, "reopening_failure", None)
+                if failure is not None:
+                    raise failure
             raise error(status, (self._message() or b"").decode("utf-8", "replace"))
         return status
 
@@ -179,38 +353,99 @@ class _Library:
         raise AttributeError(name)
 
 
+def _load(path: str, name: str) -> _Library:
+    """Loads a library that must be usable.
+
+    Args:
+        name: how messages name it.
+    """
+    try:
+        return _Library(path)
+    except OSError as failure:
+        advice = ""
+        if "libsqlite3" in str(failure):
+            advice = (
+                ". It needs SQLite: install the package libsqlite3-0 (Debian, Ubuntu, openSUSE), sqlite-libs (Fedora, RHEL) "
+                "or sqlite (Arch)")
+        raise ImportError(f"{name}: cannot be loaded: {failure}{advice}.") from None
+
+
 def _find() -> _Library:
     named = os.environ.get("WEIGHTSTORE_LIBRARY")
     if named:
-        try:
-            return _Library(named)
-        except OSError as failure:
-            raise ImportError(f"WEIGHTSTORE_LIBRARY={named}: cannot be loaded: {failure}") from None
+        return _load(named, f"WEIGHTSTORE_LIBRARY={named}")
     file = f"libweightstore.so.{ABI}"
-    places = [os.path.join(sys.prefix, "lib", file), file, "/usr/local/lib/" + file]
-    problem: OSError | None = None
+    # A wheel has the library in the package.
+    places = [os.path.join(folder, file) for folder in (os.path.dirname(__file__), os.path.join(sys.prefix, "lib"))]
     for place in places:
-        if place.startswith("/") and not os.path.exists(place):
-            continue
-        try:
-            return _Library(place)
-        except OSError as failure:
-            problem = failure
-    raise ImportError(
-        f"{file}: not found in {', '.join(places)}. Install it with Sources/CWeightStore/install, or set "
-        f"WEIGHTSTORE_LIBRARY to its path. ({problem})"
-    )
+        if os.path.exists(place):
+            return _load(place, place)
+    try:
+        return _Library(file)
+    except OSError as failure:
+        place = "/usr/local/lib/" + file
+        if os.path.exists(place):
+            return _load(place, place)
+        if "libsqlite3" in str(failure):
+            return _load(file, file)
+        raise ImportError(
+            f"{file}: not found in {', '.join(places)}, by the dynamic linker and in /usr/local/lib. Install a wheel of "
+            f"this package that contains it, or install it with Sources/CWeightStore/install, or set WEIGHTSTORE_LIBRARY "
+            f"to its path. ({failure})") from None
 
 
 _loaded: _Library | None = None
+_lock = threading.RLock()
+#: The number of forks since the first process that used the library. Handles of other numbers are not of this process.
+depth = 0
+#: The copies that children of this process load; and those that this process loads. Why there are none.
+_for_children: Copies | None = None
+_for_this: Copies | None = None
+_no_copies = ""
 
 
 def library() -> Any:
     """The library, loaded on first use."""
     global _loaded
     if _loaded is None:
-        _loaded = _find()
+        with _lock:
+            if _loaded is None:
+                _loaded = _find() if depth == 0 else _copy()
     return _loaded
+
+
+def _copy() -> _Library:
+    try:
+        if _for_this is None:
+            raise OSError(_no_copies)
+        return _Library(_for_this.load())
+    except (OSError, ImportError) as failure:
+        raise ForkedError(
+            "This process was forked after its parent had loaded the library, and cannot load a copy of it: "
+            f"{failure}. Start a new program (the start method \"spawn\"), or fork before the library is used.", 3) from None
+
+
+def _before_fork() -> None:
+    global _for_children, _no_copies
+    if _loaded is None:
+        _for_children = _for_this
+    elif _for_children is None or _for_children is _for_this:
+        try:
+            _for_children = Copies.of(_loaded.loaded) if _for_this is None else _for_this.next()
+        except (AttributeError, LookupError, OSError, ValueError) as failure:
+            _for_children, _no_copies = None, f"{type(failure).__name__}: {failure}"
+
+
+def _after_fork() -> None:
+    global depth, _loaded, _lock, _for_children, _for_this
+    _lock = threading.RLock()
+    if _loaded is None and depth == 0:
+        return  # The parent never loaded the library, so that the child can.
+    depth += 1
+    _loaded, _for_this, _for_children = None, _for_children, None
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def text(value: bytes | None) -> str:
@@ -219,3 +454,21 @@ def text(value: bytes | None) -> str:
 
 def optional(value: str | None) -> bytes | None:
     return None if value is None else value.encode("utf-8")
+
+
+def plain(value: str | None) -> bytes | None:
+    """A string for a field of a structure."""
+    return _Text.from_param(optional(value))
+
+
+def strings(values: Iterable[str]) -> tuple[Any, int]:
+    """Strings for a field of a structure, and their number."""
+    encoded = [plain(value) for value in values]
+    return (c_char_p * len(encoded))(*encoded), len(encoded)
+
+
+def ends(numbers: range) -> tuple[int, int]:
+    """The first and the last number of a range without gaps."""
+    if not numbers or numbers.step != 1:
+        raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
+    return _Int64.from_param(numbers[0]).value, _Int64.from_param(numbers[-1]).value

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Iterator, Literal, overload
 
 from . import _frameworks as frameworks
-from ._errors import NotFoundError, SafetensorError
+from ._errors import ForkedError, NotFoundError, SafetensorError
 from ._forked import ForkedTensor
-from ._store import LeasedTensor, Revision, Store, TensorInfo
-from ._store import _shared_store as _store
+from ._slices import SlicePlan
+from ._store import Lease, Revision, Store
+from ._store import shared_store as _store
+from ._tensors import TensorInfo
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 _FRAMEWORKS = {"pt": "pt", "torch": "pt", "pytorch": "pt", "np": "np", "numpy": "np"}
@@ -24,13 +27,14 @@ class _Source:
 
     def __init__(
         self, model: str | os.PathLike[str] | Revision, file: str | None, subfolder: str | None,
-        store: Store | str | os.PathLike[str] | None
+        store: Store | str | os.PathLike[str] | None, tier: str, budget: int | str | None
     ) -> None:
         if file is not None and subfolder is not None:
             raise SafetensorError("file and subfolder exclude each other")
-        self._selection = (file, subfolder)
+        self._selection, self._memory = (file, subfolder), (tier, budget)
         self._process = os.getpid()
         self.revision = model if isinstance(model, Revision) else _store(store).revision(os.fspath(model))
+        self.revision.store._use_budget(tier, budget)
         self.formats = {known.path: known.format for known in self.revision.files()}
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
@@ -47,11 +51,41 @@ class _Source:
             raise NotFoundError(f"{self.revision.name} {file}: no such file.", 4)
 
     def tensor(self, info: TensorInfo, target: _Target) -> Any:
-        """One tensor. A forked child maps it from its file, because it cannot use its parent's store."""
+        """One tensor. A forked child maps it from its file, and opens the store itself if that is not possible."""
         if self._process != os.getpid():
-            return target.convert(ForkedTensor(info, self.revision.store.path, target.tier))
-        with self.revision.lease_tensor(info.name, file=info.file, tier=target.tier) as lease:
-            return target.convert(lease.tensor(info.name))
+            mapped = self._mapped(info, target)
+            if mapped is not None:
+                return mapped
+            self.revision.store._use_budget(*self._memory)
+        with target.lease(self.revision, info.file, info.name) as lease:
+            return next(target.tensors(lease))[1]
+
+    def _mapped(self, info: TensorInfo, target: _Target) -> Any:
+        """A tensor in a forked child, from its file; None if the store must be opened for it."""
+        try:
+            return target.forked(ForkedTensor(info, self.revision.store.path, target.tier))
+        except ForkedError:
+            return None
+
+    def part(self, info: TensorInfo, target: _Target, index: Any) -> Any:
+        """A part of a tensor. Only its bytes are read, or those of the pages that it touches."""
+        if self._process != os.getpid():
+            mapped = self._mapped(info, target)
+            if mapped is not None:
+                return mapped[index]
+        stored = frameworks.array_info(info, target.raw)
+        plan = SlicePlan.of(stored, index)
+        if plan is None:
+            return self.tensor(info, target)[index]
+        if self.revision.is_stored(info.name, file=info.file):
+            with self.revision.lease_writable(info.name, file=info.file, lazy=True) as lease:
+                if plan.is_one_run:
+                    lease.read(0, plan.offset, plan.size)
+                return target.moved(next(target.views(lease))[1][index])
+        memory = bytearray(plan.size * plan.count)
+        self.revision.read_tensor(
+            info.name, memory, offset=plan.offset, size=plan.size, stride=plan.stride, count=plan.count, file=info.file)
+        return target.moved(target.over(plan.result(stored), memory)[plan.rest])
 
     def all_tensors(self, target: _Target) -> dict[str, Any]:
         """All tensors, by file and place in it."""
@@ -60,12 +94,12 @@ class _Source:
         tensors: dict[str, Any] = {}
         filled = {info.file for info in self.tensors.values()}
         for file in (file for file in self.files if file in filled):
-            with self.revision.lease(file=file, tier=target.tier) as lease:
-                tensors.update((tensor.info.name, target.convert(tensor)) for tensor in lease)
+            with target.lease(self.revision, file) as lease:
+                tensors.update(target.tensors(lease))
         return tensors
 
     def __reduce__(self) -> Any:
-        return _Source, (self.revision, *self._selection, None)
+        return _Source, (self.revision, *self._selection, None, *self._memory)
 
     def header(self, file: str) -> dict[str, Any]:
         """The header of a safetensors file; empty for other files."""
@@ -91,7 +125,12 @@ def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[st
 class _Target:
     """The framework and the device of the returned tensors."""
 
-    def __init__(self, framework: str, device: str | int | torch.device | None) -> None:
+    def __init__(
+            self, framework: str, device: str | int | torch.device | None, quantized: Literal["raw"] | None = None) -> None:
+        if quantized not in (None, "raw"):
+            raise SafetensorError(f"quantized \"{quantized}\" is invalid (expected None or \"raw\")")
+        #: Whether quantized tensors are returned as bytes.
+        self.raw = quantized == "raw"
         if framework not in _FRAMEWORKS:
             raise SafetensorError(f"framework {framework} is invalid (expected one of: \"pt\", \"np\")")
         self.framework = _FRAMEWORKS[framework]
@@ -108,7 +147,6 @@ class _Target:
         self.tier = name if kind == "cuda" else "ram"
         #: The device to which PyTorch must move tensors, if no tier is on it.
         self.elsewhere = name if kind not in ("cpu", "cuda") else None
-        self.convert: Callable[[LeasedTensor | ForkedTensor], Any] = self._torch if self.framework == "pt" else frameworks.numpy_array
         if self.framework == "pt":
             import torch
 
@@ -120,16 +158,53 @@ class _Target:
         else:
             import numpy  # noqa: F401  A missing NumPy is reported at once.
 
-    def _torch(self, tensor: LeasedTensor | ForkedTensor) -> Any:
-        made = frameworks.torch_tensor(tensor)
-        return made if self.elsewhere is None else made.to(self.elsewhere)
+    def lease(self, revision: Revision, file: str, name: str | None = None) -> Lease:
+        """The tensors of a file, or one of them. PyTorch has no read-only tensors, so theirs can be written."""
+        if self.framework == "pt" and self.tier == "ram":
+            return revision.lease_writable(name, file=file)
+        if name is None:
+            return revision.lease(file=file, tier=self.tier)
+        return revision.lease_tensor(name, file=file, tier=self.tier)
+
+    def tensors(self, lease: Lease) -> Iterator[tuple[str, Any]]:
+        """The tensors of a lease by name, for the framework, on the device."""
+        return ((name, self._elsewhere(tensor)) for name, tensor in self.views(lease))
+
+    def views(self, lease: Lease) -> Iterator[tuple[str, Any]]:
+        """The tensors of a lease by name, for the framework, where they are."""
+        if self.framework == "np":
+            return frameworks.numpy_arrays(lease, self.raw)
+        return frameworks.torch_tensors(lease, self.raw)
+
+    def forked(self, tensor: ForkedTensor) -> Any:
+        if self.framework == "np":
+            return frameworks.numpy_array(tensor, self.raw)
+        return self._elsewhere(frameworks.torch_tensor(tensor, self.raw))
+
+    def over(self, info: TensorInfo, memory: bytearray) -> Any:
+        """A tensor over memory that has its bytes."""
+        if self.framework == "np":
+            return frameworks.numpy_view(info, memoryview(memory).toreadonly())
+        import torch
+
+        dtype, shape = frameworks.torch_dtype(info.dtype), frameworks.torch_shape(info)
+        if not memory:
+            return torch.zeros(shape, dtype=dtype)
+        return torch.frombuffer(memory, dtype=torch.uint8).view(dtype).reshape(shape)
+
+    def _elsewhere(self, tensor: Any) -> Any:
+        return tensor if self.elsewhere is None else tensor.to(self.elsewhere)
+
+    def moved(self, tensor: Any) -> Any:
+        """A tensor in RAM on the device."""
+        return self._elsewhere(tensor) if self.tier == "ram" else tensor.to(self.tier)
 
 
 class safe_open:
     """Opens a model and loads its tensors on demand, like ``safetensors.safe_open``.
 
     It can be pickled, and used in a forked child, such as a worker of a DataLoader: the child maps the tensors from the
-    files of the store, and cannot fetch absent ones.
+    files of the store, and opens the store to fetch absent ones.
 
     Args:
         model: a revision, such as ``org/name@main``, or a :class:`Revision`.
@@ -139,18 +214,23 @@ class safe_open:
         file: only the tensors of this file (default: those of all files that make up the model:
             :meth:`Revision.selected_files`).
         subfolder: only the tensors of the files in this folder, such as ``unet``.
+        quantized: with ``raw``, tensors of GGUF's quantized types are arrays of ``uint8``: the last dimension is the bytes
+            of a row of blocks, as in the package ``gguf``. :meth:`info` has the type and the shape. None refuses them.
         store: an open :class:`Store`, or its directory; None means the default of :func:`open`.
+        budget: the size limit of the tier, as in :meth:`Store.open_tier`, if it is not open yet. A tier that is open with
+            another budget is an error: :meth:`Store.close_tier` of :func:`shared_store` closes it.
     """
 
     def __init__(
         self, model: str | os.PathLike[str] | Revision, framework: str, device: str | int | torch.device | None = "cpu", *,
         backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-        store: Store | str | os.PathLike[str] | None = None,
+        quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
+        budget: int | str | None = None,
     ) -> None:
         if backend not in ("mmap", "pread"):
             raise SafetensorError(f"backend \"{backend}\" is invalid (expected one of: \"mmap\", \"pread\")")
-        self._target = _Target(framework, device)
-        self._source: _Source | None = _Source(model, file, subfolder, store)
+        self._target = _Target(framework, device, quantized)
+        self._source: _Source | None = _Source(model, file, subfolder, store, self._target.tier, budget)
 
     def __enter__(self) -> safe_open:
         self._opened()
@@ -178,8 +258,13 @@ class safe_open:
             keys += sorted(header, key=lambda name: (header[name]["data_offsets"], name))
         return keys or self.keys()
 
+    def info(self, name: str) -> TensorInfo:
+        """The description of a tensor: its type and shape as in the file."""
+        return self._info(name)
+
     def metadata(self) -> dict[str, str] | None:
-        """The metadata in the headers, or None. If several files have a key, the first file decides."""
+        """The metadata in the headers of safetensors, or None. If several files have a key, the first file decides.
+        :meth:`Revision.metadata` also has that of GGUF."""
         source = self._opened()
         found: dict[str, str] | None = None
         for file in source.files:
@@ -208,15 +293,17 @@ class safe_open:
 
 
 class TensorSlice:
-    """A tensor that is loaded when it is sliced."""
+    """A tensor of which the slices are loaded alone. What is not on disk is read from an origin, and neither checked nor
+    stored, because only whole shards have digests."""
 
     def __init__(self, file: safe_open, info: TensorInfo, is_strict: bool) -> None:
         self._file, self._info, self._is_strict = file, info, is_strict
+        self._shape = frameworks.array_shape(info, file._target.raw)
         # A slice stays usable after the file is closed, as in safetensors.
         self._source = file._opened()
 
     def get_shape(self) -> list[int]:
-        return list(self._info.shape)
+        return list(self._shape)
 
     def get_dtype(self) -> str:
         """As safetensors spells it: ``F32``."""
@@ -224,8 +311,8 @@ class TensorSlice:
 
     def __getitem__(self, index: Any) -> Any:
         if self._is_strict:
-            index = _checked(index, self._info.shape)
-        return self._source.tensor(self._info, self._file._target)[index]
+            index = _checked(index, self._shape)
+        return self._source.part(self._info, self._file._target, index)
 
 
 def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -271,15 +358,45 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
     return part + size if part < 0 else part
 
 
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *,
+    framework: Literal["pt", "torch", "pytorch"] = "pt", backend: str = "mmap", file: str | None = None,
+    subfolder: str | None = None, quantized: Literal["raw"] | None = None,
+    store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None,
+) -> dict[str, torch.Tensor]: ...
+
+
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *,
+    framework: Literal["np", "numpy"], backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None,
+) -> dict[str, numpy.ndarray[Any, Any]]: ...
+
+
+@overload
+def load_file(
+    model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str,
+    backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None,
+) -> dict[str, Any]: ...
+
+
 def load_file(
     model: str | os.PathLike[str] | Revision, device: str | int | torch.device = "cpu", *, framework: str = "pt",
     backend: str = "mmap", file: str | None = None, subfolder: str | None = None,
-    store: Store | str | os.PathLike[str] | None = None,
+    quantized: Literal["raw"] | None = None, store: Store | str | os.PathLike[str] | None = None,
+    budget: int | str | None = None,
 ) -> dict[str, Any]:
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
-    read-only NumPy arrays. Nothing is copied; each tensor holds only its own bytes, as long as it lives.
+    read-only NumPy arrays. Tensors of up to 64 KiB are copied, and the pages of others when they are written; each tensor
+    holds only its own bytes, as long as it lives.
     """
-    with safe_open(model, framework, device, backend=backend, file=file, subfolder=subfolder, store=store) as source:
+    with safe_open(
+        model, framework, device, backend=backend, file=file, subfolder=subfolder, quantized=quantized, store=store,
+        budget=budget,
+    ) as source:
         return source.get_tensors()

@@ -12,37 +12,34 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import library, optional, text
+from ._library import ends, library, optional, text
+from ._management import Management
+from ._metadata import MetadataValue, metadata
+from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
 from ._waiting import wait
 
 if TYPE_CHECKING:
     import numpy
     import torch
+    from torch import Tensor
+
+    from ._pending import Part, PendingLease
 
 
 @dataclass(frozen=True)
-class TensorInfo:
-    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
-    ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
+class Location:
+    """Where the bytes of a tensor lie: at ``file_offset`` of its file, and at ``offset`` of the blob at ``path`` (None for
+    zero bytes). An eviction can remove the blob; an open descriptor keeps its bytes."""
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
+    path: str | None
+    offset: int
     bytes: int
-    file: str
-    stack: str | None
-    layer: int | None
-    expert: int | None
-    shard: str | None
-    shard_offset: int = 0
+    file_offset: int
 
     @classmethod
-    def _from(cls, tensor: c.Tensor) -> TensorInfo:
-        return cls(
-            text(tensor.name), text(tensor.dtype), tuple(tensor.shape[i] for i in range(tensor.rank)), tensor.bytes,
-            text(tensor.file), text(tensor.stack) if tensor.stack is not None else None,
-            tensor.layer if tensor.layer >= 0 else None, tensor.expert if tensor.expert >= 0 else None,
-            text(tensor.shard) if tensor.shard is not None else None, tensor.shard_offset)
+    def _from(cls, location: c.Location) -> Location:
+        path = None if location.path is None else os.fsdecode(location.path)
+        return cls(path, location.offset, location.bytes, location.file_offset)
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,12 @@ class TierStatistics:
 
 class _Handle:
     """A handle of the library, released with the value. It is a number of this process, so it is neither copied nor
-    pickled: values that name what they stand for reopen it (``__reduce__``), and others refuse."""
+    pickled: values that name what they stand for reopen it (``__reduce__``, and ``_reopened`` in a forked child), and
+    others refuse."""
 
     _release = ""
+    #: In a forked child, why the handle of the parent could not be opened again.
+    reopening_failure: BaseException | None = None
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -93,15 +93,31 @@ class _Handle:
             "Revision, which is resolved again where it is unpickled, and lease there")
 
     def __init__(self, handle: int | None) -> None:
-        self._as_parameter_ = self._handle = handle
+        self._handle, self._depth = handle, c.depth
+
+    def _reopened(self) -> int | None:
+        """A handle of this process, in a child of the process that has the known one."""
+        raise ForkedError(
+            f"{type(self).__name__}: leased before the fork, by the parent of this process. Its arrays in RAM stay readable; "
+            "others must be leased again from the revision.", 3)
+
+    @property
+    def _as_parameter_(self) -> int | None:
+        if self._depth != c.depth and self._handle is not None:
+            # ctypes would wrap an exception. NULL is refused by the library, and then it is raised.
+            try:
+                handle, self.reopening_failure = self._reopened(), None
+            except BaseException as failure:
+                self.reopening_failure = failure
+                return None
+            self._handle, self._depth = handle, c.depth
+        return self._handle
 
     def _close(self) -> None:
-        handle, self._handle, self._as_parameter_ = self._handle, None, None
-        if handle is not None:
-            try:
-                getattr(library(), self._release)(handle)
-            except ForkedError:
-                pass  # The handle belongs to the parent, which still uses it.
+        handle, self._handle = self._handle, None
+        # In a forked child, the handle of the parent stays the parent's.
+        if handle is not None and self._depth == c.depth:
+            getattr(library(), self._release)(handle)
 
     def __del__(self) -> None:
         try:
@@ -110,27 +126,30 @@ class _Handle:
             pass
 
 
-class Store(_Handle):
-    """A store, opened by :func:`open`. Threads can share it; a forked process must not use it.
+class Store(Management, _Handle):
+    """A store, opened by :func:`open`. Threads can share it.
 
-    A copy, and a store that is unpickled in another process, is the same directory, opened again.
+    A copy, a store that is unpickled in another process, and one that is used in a forked child are the same directory,
+    opened again: tiers have their default options there.
     """
 
     _release = "close"
     #: Whether it is one of those that are opened once for each path.
     _is_shared = False
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        handle = c_void_p()
-        wait("open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
-        super().__init__(handle.value)
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, create: bool = False) -> None:
+        super().__init__(_opened(path, create))
         info = c.StoreInfo()
         library().store_describe(self, byref(info))
         #: The absolute path of the directory.
         self.path: str = os.fsdecode(info.path or b"")
+        self._budgets = _Budgets()
+
+    def _reopened(self) -> int | None:
+        return _opened(self.path)
 
     def __reduce__(self) -> Any:
-        return (_shared_store if self._is_shared else Store), (self.path,)
+        return (shared_store if self._is_shared else Store), (self.path,)
 
     def __enter__(self) -> Store:
         return self
@@ -143,21 +162,63 @@ class Store(_Handle):
         self._close()
 
     def open_tier(
-        self, tier: str, *, budget: int = 0, policy: str | None = None, lock_pages: bool = False, verifies: bool = False
+        self, tier: str, *, budget: int | str | None = None, policy: str | None = None, lock_pages: bool = False,
+        verifies: bool = False
     ) -> None:
-        """Opens a tier with options. The first use of a tier that is not open opens it with the default options.
+        """Opens a tier with options, also one that was closed. The first use of a tier that is not open opens it with the
+        default options.
 
-        ``tier`` is ``ram``, ``gpu``, ``cuda:1`` … or ``host``; ``budget`` is the size limit in bytes; 0 means, of
-        the memory that is available within the limits of the container, all in ``ram``, half with locked pages or in
-        ``host``, and nine tenths of a GPU's. With ``verifies``, each blob is hashed before it is loaded; a damaged one
-        is moved to quarantine, and fetched again if it has an origin.
+        Args:
+            tier: ``ram``, ``gpu``, ``cuda:1`` … or ``host``.
+            budget: the size limit: bytes, or a text such as ``8G``, ``8GiB``, or ``50%`` of the memory that is available
+                (of all memory of a GPU). None and 0 mean ``WEIGHTSTORE_RAM_BUDGET``, ``WEIGHTSTORE_HOST_BUDGET`` or
+                ``WEIGHTSTORE_GPU_BUDGET`` of the environment, or else, of the memory that is available within the limits
+                of the container, all in ``ram``, and half with locked pages or in ``host``. On a GPU it is then what is
+                free when a load needs it, except a tenth of its memory, and what was not used for a minute is evicted.
+            verifies: each blob is hashed before it is loaded; a damaged one is moved to quarantine, and fetched again if
+                it has an origin.
         """
         options = c.TierOptions()
-        if not 0 <= budget < 1 << 64:
-            raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
-        options.budget, options.policy, options.lock_pages = budget, optional(policy), lock_pages
+        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), optional(policy), lock_pages
         options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
+
+    def clear_tier(self, tier: str) -> int:
+        """Evicts what no lease, array or tensor holds, and returns its memory: that of a GPU to the device, and in ``ram``
+        the mappings, which keep the disk space of files that were removed.
+
+        Returns the bytes evicted; 0 if the tier is not open.
+        """
+        bytes = c_uint64()
+        library().tier_clear(self, tier.encode(), byref(bytes))
+        return bytes.value
+
+    def close_tier(self, tier: str) -> int:
+        """Closes a tier: evicts what no lease, array or tensor holds, and the rest when its last holder ends. The tier
+        refuses leases until :meth:`open_tier` opens it again.
+
+        Returns the bytes evicted now; 0 if the tier was not open.
+        """
+        bytes = c_uint64()
+        with self._own_budgets() as known:
+            known.pop(_one_name(tier), None)
+            library().tier_close(self, tier.encode(), byref(bytes))
+        return bytes.value
+
+    def _use_budget(self, tier: str, budget: int | str | None) -> None:
+        """Opens a tier with a budget, unless this did so before. A tier with another budget is an error."""
+        if budget is None:
+            return
+        with self._own_budgets() as known:
+            if known.get(_one_name(tier)) != budget:
+                self.open_tier(tier, budget=budget)
+                known[_one_name(tier)] = budget
+
+    def _own_budgets(self) -> _Budgets:
+        """Those of this process: a forked child opens the store again, and its tiers are not open yet."""
+        if self._budgets.depth != c.depth:
+            self._budgets = _Budgets()
+        return self._budgets
 
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
@@ -175,15 +236,55 @@ class Store(_Handle):
 
     def revision(self, name: str) -> Revision:
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@~3``, ``model@<commit>`` or ``model@<digest>``."""
+        return Revision(self._resolved(name), self)
+
+    def _resolved(self, name: str) -> int | None:
         handle = c_void_p()
         wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
-        return Revision(handle.value, self)
+        return handle.value
 
 
-def open(path: str | os.PathLike[str] | None = None) -> Store:
+def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> int | None:
+    handle = c_void_p()
+    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
+    return handle.value
+
+
+class _Budgets:
+    """The budgets with which a store has opened tiers, as they were given, under a lock: ``with budgets as known``."""
+
+    def __init__(self) -> None:
+        self.depth = c.depth
+        self._lock = threading.Lock()
+        self._known: dict[str, int | str] = {}
+
+    def __enter__(self) -> dict[str, int | str]:
+        self._lock.acquire()
+        return self._known
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _one_name(tier: str) -> str:
+    return "cuda:0" if tier == "gpu" else tier
+
+
+def _bytes(budget: int | str | None, tier: str) -> int:
+    """A budget in bytes; 0 for the default."""
+    if isinstance(budget, str):
+        bytes = c_uint64()
+        library().tier_budget(tier.encode(), budget.encode(), byref(bytes))
+        return bytes.value
+    if budget is not None and not 0 <= budget < 1 << 64:
+        raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
+    return budget or 0
+
+
+def open(path: str | os.PathLike[str] | None = None, *, create: bool = False) -> Store:
     """Opens the store in a directory. None means the default of the command-line tool: ``$WEIGHTSTORE_HOME``, or
-    ``~/.local/share/weightstore``."""
-    return Store(path)
+    ``~/.local/share/weightstore``. With ``create``, the directory and an empty store are created if there is none."""
+    return Store(path, create=create)
 
 
 def set_log(function: Callable[[str, str], None] | None) -> None:
@@ -212,10 +313,12 @@ _lock = threading.Lock()
 
 
 def _forget() -> None:
-    # The stores stay: in a child every call raises ForkedError, which gives the reason. So would this one, at its exit.
-    atexit.unregister(set_log)
-    global _lock
+    global _lock, _log
     _lock = threading.Lock()
+    if _log is not None:
+        # The library of the child has no function yet, and its thread is none of the parent's.
+        atexit.unregister(set_log)
+        _log = None
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -231,8 +334,16 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
-    """The store, opened once for each path, so that all callers share its tiers."""
+def shared_store(store: Store | str | os.PathLike[str] | None = None) -> Store:
+    """The store that :func:`load_file`, :func:`safe_open` and the loaders of transformers and vLLM use: opened once for
+    each path, so that all callers share its tiers.
+
+    Its memory can be returned with :meth:`Store.clear_tier` and :meth:`Store.close_tier`. After :meth:`Store.close`, the
+    next caller opens the store again.
+
+    Args:
+        store: the directory, as in :func:`open`; an open store is returned as it is.
+    """
     if isinstance(store, Store):
         return store
     key = "" if store is None else os.path.realpath(os.fspath(store))
@@ -240,24 +351,18 @@ def _shared_store(store: Store | str | os.PathLike[str] | None) -> Store:
         key = "\n".join(os.environ.get(name, "") for name in ("WEIGHTSTORE_HOME", "XDG_DATA_HOME", "HOME"))
     with _lock:
         known, identity = _stores.get(key, (None, None))
-        if known is None or _identity(known.path) != identity:
+        if known is None or known._handle is None or _identity(known.path) != identity:
             known = open(store)
             known._is_shared = True
             _stores[key] = _stores[known.path] = known, _identity(known.path)
         return known
 
 
-def _ends(numbers: range) -> tuple[int, int]:
-    """The first and the last number of a range without gaps."""
-    if not numbers or numbers.step != 1:
-        raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
-    return numbers[0], numbers[-1]
-
-
 class Revision(_Handle):
     """One immutable state of a model. It cannot be removed from the store while the value lives.
 
-    A copy, and a revision that is unpickled in another process, is resolved again by its digest.
+    A copy, a revision that is unpickled in another process, and one that is used in a forked child are resolved again
+    by their digest.
     """
 
     _release = "revision_release"
@@ -282,17 +387,15 @@ class Revision(_Handle):
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
 
+    def _reopened(self) -> int | None:
+        return self.store._resolved(f"{self.model}@{self.digest}")
+
     def __reduce__(self) -> Any:
         return Store.revision, (self.store, f"{self.model}@{self.digest}")
 
     def tensors(self) -> list[TensorInfo]:
         """All tensors, by file and name. Loads nothing."""
-        tensor = c.Tensor()
-        found = []
-        for index in range(self._counts[0]):
-            library().tensor_at(self, index, byref(tensor))
-            found.append(TensorInfo._from(tensor))
-        return found
+        return [row.info for row in tensor_rows(library().tensors, self, self._counts[0])]
 
     def layers(self) -> list[LayerInfo]:
         """The layers, by stack and number."""
@@ -332,6 +435,11 @@ class Revision(_Handle):
         inside = [path for path in found if path.rpartition("/")[0] == folder]
         return inside if inside or subfolder is not None else found
 
+    def metadata(self, path: str) -> dict[str, MetadataValue]:
+        """The metadata of a file: the keys of GGUF, in the order of the file, with all elements of arrays as lists; the
+        strings of ``__metadata__`` of safetensors; empty for other files."""
+        return metadata(self, path)
+
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
         if size is None:
@@ -355,7 +463,7 @@ class Revision(_Handle):
         if experts is None:
             wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle), undo="lease_release")
         elif stack is None:
-            wait("lease_layer_with_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
+            wait("lease_layer_with_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
         else:
             raise ValueError("stack and experts exclude each other")
         return Lease(handle.value, tier)
@@ -367,7 +475,7 @@ class Revision(_Handle):
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
         handle = c_void_p()
-        wait("lease_experts", self, layer, *_ends(experts), tier.encode(), byref(handle), undo="lease_release")
+        wait("lease_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
@@ -388,6 +496,90 @@ class Revision(_Handle):
         wait("lease_file", self, optional(file), tier.encode(), byref(handle), undo="lease_release")
         return Lease(handle.value, tier)
 
+    def lease_part(self, part: Part, *, tier: str = "ram") -> Lease:
+        """The tensors of a :class:`Part`, such as ``Part.layers(range(4, 8))``."""
+        handle = c_void_p()
+        wait("lease_part", self, byref(part._structure()), tier.encode(), byref(handle), undo="lease_release")
+        return Lease(handle.value, tier)
+
+    def lease_async(self, part: Part, *, tier: str = "ram", when_queued: bool = False) -> PendingLease:
+        """Begins to load a part into a tier, and returns at once. Parts are loaded in the order of the calls.
+
+            pending = revision.lease_async(Part.layers(range(4, 8)), tier="gpu")
+            lease = pending.result(timeout=30)         # or: lease = await pending
+
+        Args:
+            when_queued: on a GPU, the lease is ready when the copies of its bytes are queued: a stream that waits for
+                :attr:`Lease.event` can use them.
+        """
+        from ._pending import PendingLease
+
+        return PendingLease(self, part, tier, when_queued)
+
+    def open_tensor(self, name: str, *, file: str | None = None) -> tuple[int, Location]:
+        """Opens the blob of a tensor for reading, and fetches it if the store lacks it. Loads it into no tier.
+
+        Returns a descriptor, which the caller closes, and the place of the tensor in it. The bytes stay as long as the
+        descriptor is open. If ``file`` is None and several files have the name, it is the first one.
+        """
+        for index, tensor in enumerate(self.tensors()):
+            if tensor.name == name and file in (None, tensor.file):
+                location, descriptor = c.Location(), c_int32()
+                wait("tensor_open", self, index, byref(location), byref(descriptor), tries=False)
+                return descriptor.value, Location._from(location)
+        raise NotFoundError(f"{self.name} {name}: no such tensor.", 4)
+
+    def lease_writable(self, name: str | None = None, *, file: str | None = None, lazy: bool = False) -> Lease:
+        """Tensors in RAM for a consumer that may write: each in memory of its own, whose pages become private when they
+        are written. Neither the store nor another tensor changes.
+
+        Args:
+            name: only the tensors of this name.
+            file: only the tensors of this file.
+            lazy: whether the bytes are read when they are accessed, and not now.
+        """
+        handle = c_void_p()
+        flags = c.LEASE_LAZY if lazy else 0
+        wait("lease_writable", self, optional(file), optional(name), flags, byref(handle), undo="lease_release")
+        return Lease(handle.value, "ram", is_writable=True)
+
+    def is_stored(self, name: str, *, file: str | None = None) -> bool:
+        """Whether the bytes of a tensor are on disk, so that a lease fetches nothing."""
+        stored = c_int32()
+        library().tensor_is_stored(self, optional(file), name.encode(), byref(stored))
+        return stored.value != 0
+
+    def read_tensor(
+        self, name: str, buffer: Any, *, offset: int, size: int, stride: int = 0, count: int = 1, file: str | None = None
+    ) -> None:
+        """Copies parts of a tensor into a writable buffer, one behind the other, and reads only them.
+
+        Bytes that are not on disk are read from an origin, and neither checked nor stored, because only whole shards
+        have digests; they are if the parts are the whole tensor.
+
+        Args:
+            buffer: supports the buffer protocol, such as a ``bytearray`` or a NumPy array.
+            offset: the position of the first part, in bytes from the beginning of the tensor.
+            size: the size of each part, in bytes.
+            stride: from the beginning of a part to that of the next one, in bytes.
+            count: the number of parts.
+        """
+        with memoryview(buffer) as view:
+            if view.readonly or not view.c_contiguous:
+                raise ValueError("the buffer must be writable and contiguous")
+            room = view.nbytes
+            memory = ctypes.c_char.from_buffer(view.cast("B")) if room else None
+            parts = c.TensorParts()
+            numbers = (offset, size, stride, count)
+            if min(numbers) < 0 or max(numbers) >= 1 << 63:
+                raise ValueError(f"{numbers}: must be 0 or more, and fit into 64 bits")
+            parts.offset, parts.bytes, parts.stride, parts.count = numbers
+            try:
+                wait("read_tensor", self, optional(file), name.encode(), byref(parts),
+                     byref(memory) if memory is not None else None, room)
+            finally:
+                del memory  # It exports the view, which otherwise cannot be released.
+
     def prefetch(self, first: int, last: int, *, experts: range | None = None, tier: str = "ram") -> None:
         """Begins to load layers into a tier, and returns at once.
 
@@ -397,7 +589,7 @@ class Revision(_Handle):
         if experts is None:
             library().prefetch_layers(self, first, last, tier.encode())
         else:
-            library().prefetch_layers_with_experts(self, first, last, *_ends(experts), tier.encode())
+            library().prefetch_layers_with_experts(self, first, last, *ends(experts), tier.encode())
 
     def stream(self, *, tier: str = "ram", ahead: int = 2, experts: range | None = None) -> Iterator[Lease]:
         """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one.
@@ -417,9 +609,11 @@ class Lease(_Handle):
 
     _release = "lease_release"
 
-    def __init__(self, handle: int | None, tier: str) -> None:
+    def __init__(self, handle: int | None, tier: str, is_writable: bool = False) -> None:
         super().__init__(handle)
         self.tier = tier
+        #: Whether the memory of its tensors can be written.
+        self.is_writable = is_writable
         info = c.LeaseInfo()
         library().lease_describe(self, byref(info))
         self._count: int = info.tensors
@@ -435,13 +629,21 @@ class Lease(_Handle):
         """Releases the lease now. Arrays and tensors that were made from it have leases of their own."""
         self._close()
 
+    @property
+    def event(self) -> int:
+        """The CUDA event (``CUevent``) that completes when the bytes have arrived, for ``cuStreamWaitEvent``, as long as
+        the lease is held. 0 if they are there already: only a lease that was begun with ``when_queued`` has an event."""
+        event = c_void_p()
+        library().lease_event(self, byref(event))
+        return event.value or 0
+
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[LeasedTensor]:
         """The tensors, by file and name."""
-        for index in range(self._count):
-            yield LeasedTensor(self, index)
+        for index, row in enumerate(self._rows()):
+            yield LeasedTensor(self, index, row)
 
     def __getitem__(self, name: str) -> LeasedTensor:
         return self.tensor(name)
@@ -453,10 +655,45 @@ class Lease(_Handle):
         library().lease_find(self, optional(file), name.encode(), byref(index))
         return LeasedTensor(self, index.value)
 
-    def _share(self, index: int) -> Lease:
+    def _rows(self, first: int = 0, count: int | None = None) -> list[TensorRow]:
+        return tensor_rows(library().lease_tensors, self, self._count if count is None else count, first)
+
+    def _blocks(self) -> Iterator[tuple[TensorInfo, Any]]:
+        """The memory of each tensor in this process, with a lease of its own; None for zero bytes."""
+        rows = self._rows()
+        if not rows:
+            return
+        handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
+        library().lease_share_tensors(
+            self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
+        holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
+        for row, hold in zip(rows, holds):
+            yield row.info, block(row.address, hold) if row.info.bytes else None
+
+    def read(self, index: int, offset: int, size: int) -> None:
+        """Reads bytes of a tensor of a lazy lease into memory, so that accesses do not wait."""
+        wait("lease_read", self, index, offset, size)
+
+    def _share(self, index: int) -> _Hold:
         handle = c_void_p()
         library().lease_share(self, index, byref(handle))
-        return Lease(handle.value, self.tier)
+        return _Hold(handle.value)
+
+
+class _Hold(_Handle):
+    """A lease that only holds memory."""
+
+    _release = "lease_release"
+
+
+class _Descriptor:
+    """An open file, closed with the value."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
 
 
 class LeasedTensor:
@@ -464,15 +701,38 @@ class LeasedTensor:
 
     __reduce__ = _Handle.__reduce__
 
-    def __init__(self, lease: Lease, index: int) -> None:
+    def __init__(self, lease: Lease, index: int, row: TensorRow | None = None) -> None:
         self._lease, self._index = lease, index
-        tensor = c.Tensor()
-        library().lease_tensor_at(lease, index, byref(tensor))
-        self.info = TensorInfo._from(tensor)
-        #: The address of the bytes, in this process or on the device. 0 for zero bytes.
-        self.address: int = tensor.data or 0
-        self._device = (tensor.device_type, tensor.device_id)
+        #: The address is that of the bytes, in this process or on the device. 0 for zero bytes.
+        self.info, self.address, self._device = row or lease._rows(index, 1)[0]
         self.is_in_ram = lease.tier == "ram"
+        self._descriptor: _Descriptor | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where the bytes lie on disk."""
+        location = c.Location()
+        library().lease_tensor_location(self._lease, self._index, byref(location))
+        return Location._from(location)
+
+    @property
+    def path(self) -> str | None:
+        """The path of the blob that has the bytes; None for zero bytes."""
+        return self.location.path
+
+    @property
+    def offset(self) -> int:
+        """The offset of the bytes in the blob."""
+        return self.location.offset
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of the blob for reading, which is closed with this value; ``os.dup`` keeps it longer."""
+        if self._descriptor is None:
+            descriptor = c_int32()
+            wait("lease_tensor_open", self._lease, self._index, None, byref(descriptor), tries=False)
+            self._descriptor = _Descriptor(descriptor.value)
+        return self._descriptor.number
 
     def memory(self) -> memoryview:
         """The bytes, read-only. They stay as long as the view lives."""
@@ -480,9 +740,7 @@ class LeasedTensor:
             raise WeightStoreError(f"{self.info.name}: on a device, not in this process's memory.", 1)
         if self.info.bytes == 0:
             return memoryview(b"")
-        bytes: Any = (ctypes.c_ubyte * self.info.bytes).from_address(self.address)
-        bytes._lease = self._lease._share(self._index)
-        return memoryview(bytes).cast("B").toreadonly()
+        return read_only(block(self.address, self._lease._share(self._index)), self.info.bytes)
 
     def numpy(self) -> numpy.ndarray[Any, Any]:
         """A read-only array."""
@@ -499,11 +757,11 @@ class LeasedTensor:
 
         return torch_tensor(self)
 
-    def torch_bytes(self) -> torch.Tensor:
+    def torch_bytes(self) -> Tensor:
         """The bytes as a tensor of one dimension; in ``ram`` its pages become private when they are written."""
         from torch.utils.dlpack import from_dlpack
 
-        made: torch.Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
+        made: Tensor = from_dlpack(self._capsule(c.DLPACK_BYTES | (c.DLPACK_PRIVATE if self.is_in_ram else 0)))
         return made
 
     def __dlpack_device__(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import queue
 import threading
 from typing import Any, Callable
 
+from . import _library as c
 from ._library import library
 
 _current = threading.local()
@@ -31,6 +32,7 @@ class Limit:
         self._milliseconds = -1 if seconds is None else max(0, round(seconds * 1000))
         self._work: int | None = None
         self._before: Limit | None = None
+        self._depth = c.depth
         # Held while the work is cancelled, so that it is not released. A signal handler of the same thread may cancel.
         self._lock = threading.RLock()
 
@@ -38,12 +40,14 @@ class Limit:
         if self._work is not None:
             raise RuntimeError("a Limit is used once")
         self._before = getattr(_current, "limit", None)
-        self._work = _new_work(self._before, self._milliseconds)
+        self._work, self._depth = _new_work(self._before, self._milliseconds), c.depth
         _current.limit = self
         library().work_use(self._work)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._depth != c.depth:
+            return  # The child of a fork within the block has no limit.
         _current.limit = self._before
         library().work_use(self._before._work if self._before is not None else None)
         with self._lock:
@@ -54,7 +58,7 @@ class Limit:
         """Ends the calls of the block, and later ones at once. Any thread can call it; after the block it does
         nothing."""
         with self._lock:
-            if self._work is not None:
+            if self._work is not None and self._depth == c.depth:
                 library().work_cancel(self._work)
 
 
@@ -127,8 +131,9 @@ _over = 0
 
 
 def _forget() -> None:
-    global _helper
-    _helper = None
+    global _current, _helper, _over
+    # Threads and works are the parent's.
+    _current, _helper, _over = threading.local(), None, 0
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -22,8 +22,9 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Iterator
 
 from ._errors import NotFoundError
-from ._safetensors import _store, load_file
+from ._safetensors import load_file
 from ._store import Revision
+from ._store import shared_store as _store
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ _PIECE = 1 << 20
 
 def from_pretrained(
     cls: Any, model: str, *arguments: Any, device: str | int | torch.device = "cpu",
-    store: Store | str | os.PathLike[str] | None = None, **options: Any,
+    store: Store | str | os.PathLike[str] | None = None, budget: int | str | None = None, **options: Any,
 ) -> Any:
     """A model with the weights of a revision, in evaluation mode.
 
@@ -50,6 +51,7 @@ def from_pretrained(
 
     Args:
         cls: a class of transformers: ``AutoModel``, ``AutoModelForCausalLM``, ``BertModel`` …
+        budget: the size limit of the tier, as in :class:`weightstore.safe_open`.
         options: those of the class's own ``from_pretrained``: ``trust_remote_code``, ``subfolder``, ``revision``,
             ``variant``, ``dtype``, ``output_loading_info`` …, and attributes of the configuration such as
             ``num_labels``.
@@ -61,9 +63,10 @@ def from_pretrained(
         adapter_options = dict(options.pop("adapter_kwargs", None) or {})
         if adapter is not None and not os.path.exists(os.path.join(directory, subfolder or "", "config.json")):
             made = from_pretrained(
-                cls, adapter["base_model_name_or_path"], *arguments, device=device, store=revision.store, **options)
+                cls, adapter["base_model_name_or_path"], *arguments, device=device, store=revision.store, budget=budget,
+                **options)
         else:
-            made = _made(cls, revision, directory, subfolder, arguments, device, options)
+            made = _made(cls, revision, directory, subfolder, arguments, device, budget, options)
         if adapter is not None:
             loaded, info = made if isinstance(made, tuple) else (made, None)
             of_adapter = _load_adapter(loaded, revision, directory, subfolder, adapter_name, device, adapter_options)
@@ -175,13 +178,13 @@ def _files(
 
 def _made(
     cls: Any, revision: Revision, directory: str, subfolder: str | None, arguments: tuple[Any, ...],
-    device: str | int | torch.device, options: dict[str, Any],
+    device: str | int | torch.device, budget: int | str | None, options: dict[str, Any],
 ) -> Any:
     trust, variant = options.pop("trust_remote_code", None), options.pop("variant", None)
     code = {"code_revision": options.pop("code_revision")} if "code_revision" in options else {}
     config, options, overrides = _config(cls, directory, subfolder or "", trust, code, options)
     chosen, config, trust = _chosen(cls, config, directory, subfolder or "", trust, code)
-    state = _state(revision, subfolder, variant, device)
+    state = _state(revision, subfolder, variant, device, budget)
     made = chosen.from_pretrained(None, *arguments, config=config, state_dict=state, **options)
     model = made[0] if isinstance(made, tuple) else made
     for module in model.modules():
@@ -270,11 +273,12 @@ def _local(mapping: Any, config: Any) -> Any:
 
 
 def _state(
-    revision: Revision, subfolder: str | None, variant: str | None, device: str | int | torch.device
+    revision: Revision, subfolder: str | None, variant: str | None, device: str | int | torch.device,
+    budget: int | str | None,
 ) -> dict[str, Any]:
     """The tensors of the model."""
     if variant is None:
-        return load_file(revision, device, subfolder=subfolder)
+        return load_file(revision, device, subfolder=subfolder, budget=budget)
     folder = (subfolder or "").strip("/")
     chosen = []
     for file in revision.files():
@@ -286,7 +290,7 @@ def _state(
         raise NotFoundError(f"{revision.name}: no file with tensors has the variant {variant}.", 4)
     state: dict[str, Any] = {}
     for path in chosen:
-        state.update(load_file(revision, device, file=path))
+        state.update(load_file(revision, device, file=path, budget=budget))
     return state
 
 

@@ -12,10 +12,11 @@ the filter of experts and the check that all weights were loaded are vLLM's own.
 With ``HF_HUB_OFFLINE``, vLLM names a directory of its cache, which stands for the model and commit in its path.
 
 Extra configuration: ``store``, the store's directory; ``model``, the revision, if it is not vLLM's model and revision;
-``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit in bytes;
+``tier``, the tier through which the weights are loaded (``ram``), and ``budget``, its size limit: bytes, ``8GiB``, ``50%``;
 ``enable_weights_track``, as in vLLM's default loader.
 
-With expert parallelism, each rank reads its own experts alone, and the scales of all of them.
+With expert parallelism, each rank reads its own experts alone, and the scales of all of them. With tensor parallelism,
+each rank reads the pages alone that it copies.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator
 
 from ._errors import NotFoundError, SafetensorError
-from ._safetensors import _files_of_model, _store
-from ._store import Lease, Revision, Store, TensorInfo
+from ._frameworks import torch_tensors
+from ._safetensors import _files_of_model
+from ._store import Lease, Revision, Store
+from ._store import shared_store as _store
+from ._tensors import TensorInfo
 from ._waiting import Limit
 
 if TYPE_CHECKING:
@@ -50,6 +54,8 @@ def register() -> None:
     from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
     class WeightStoreLoader(DefaultModelLoader):  # type: ignore[misc]
+        counter_before_loading_weights: float
+
         def __init__(self, load_config: Any) -> None:
             extra = dict(load_config.model_loader_extra_config or {})
             own = {name: extra.pop(name) for name in _OPTIONS if name in extra}
@@ -89,10 +95,7 @@ def register() -> None:
             self._revision(model_config.model, model_config.revision)
 
         def load_weights(self, model: Any, model_config: Any) -> None:
-            if self._budget is not None:
-                store = _store(self._directory)
-                if not store.is_open(self._tier):
-                    store.open_tier(self._tier, budget=self._budget)
+            _store(self._directory)._use_budget(self._tier, self._budget)
             self._begin(model_config)
             revision = self._revision(model_config.model, model_config.revision)
             self._experts = local_experts(model, _number_of_experts(revision))
@@ -111,7 +114,7 @@ def register() -> None:
             found = weights(
                 revision, tier=self._tier, files=files, experts=self._experts if is_primary else None,
                 expert_numbers=getattr(self, "local_expert_ids", None) if is_primary else None,
-                is_unused=getattr(source, "is_unused_weight", None))
+                is_unused=getattr(source, "is_unused_weight", None), lazy=self._tier == "ram" and _ranks() > 1)
             try:
                 from vllm.model_executor.model_loader.csf_scales import decode_csf_scale_streams
             except ImportError:  # Of an older vLLM.
@@ -123,6 +126,18 @@ def register() -> None:
             return ((source.prefix + name, tensor) for name, tensor in found)
 
     register_model_loader(LOAD_FORMAT)(WeightStoreLoader)
+
+
+def _ranks() -> int:
+    """The number of tensor-parallel ranks: each copies a part of most tensors."""
+    try:
+        from vllm.distributed import get_tensor_model_parallel_world_size
+    except ImportError:
+        return 1
+    try:
+        return int(get_tensor_model_parallel_world_size())
+    except AssertionError:  # Without parallelism, vLLM may have no groups.
+        return 1
 
 
 def find_revision(store: Store, name: str, revision: str | None = None) -> Revision:
@@ -207,9 +222,12 @@ def local_experts(model: Any, count: int | None = None) -> range | None:
 def weights(
     revision: Revision, *, tier: str = "ram", ahead: int = 2, experts: range | None = None,
     files: Iterable[str] | None = None, expert_numbers: set[int] | None = None,
-    is_unused: Callable[[str], bool] | None = None,
+    is_unused: Callable[[str], bool] | None = None, lazy: bool = False,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of a model by name: first those that belong to no layer, then the layers in order.
+
+    They are to be read and copied: unless ``lazy``, a write to one ends the process (SIGSEGV), because their memory is
+    shared with all processes that load the model.
 
     Args:
         ahead: the number of layers that are loaded while one is used.
@@ -218,6 +236,8 @@ def weights(
         files: the files whose tensors are loaded; None means those that make up the model.
         expert_numbers: as ``experts``, for numbers that are not in a row.
         is_unused: names that are not loaded.
+        lazy: whether the bytes are read when they are accessed, and not before, as for a rank that copies a part of each
+            tensor. Only for ``tier="ram"``.
     """
     chosen = set(_files_of_model(revision) if files is None else files)
     every = revision.tensors()
@@ -238,6 +258,8 @@ def weights(
         other = files_by_name.setdefault(tensor.name, tensor.file)
         if other != tensor.file:
             raise SafetensorError(f"{tensor.name} is in {other} and in {tensor.file}")
+    if lazy:
+        return _lazily(revision, wanted)
     # What a lease of layers has, with the filter that it knows.
     leased = [tensor for tensor in every if experts is None or tensor.expert is None or tensor.expert in experts]
     return _layers(revision, wanted, tier, ahead, experts) if wanted == leased else _singly(revision, wanted, tier)
@@ -249,10 +271,16 @@ def _layers(
     leases = revision.stream(tier=tier, ahead=ahead, experts=experts)
     if any(tensor.layer is None for tensor in wanted):
         with revision.lease_rest(tier=tier) as lease:
-            yield from ((tensor.info.name, tensor.torch()) for tensor in lease)
+            yield from torch_tensors(lease)
     for lease in leases:
         with lease:
-            yield from ((tensor.info.name, tensor.torch()) for tensor in lease)
+            yield from torch_tensors(lease)
+
+
+def _lazily(revision: Revision, wanted: list[TensorInfo]) -> Iterator[tuple[str, torch.Tensor]]:
+    for tensor in sorted(wanted, key=lambda tensor: -1 if tensor.layer is None else tensor.layer):
+        with revision.lease_writable(tensor.name, file=tensor.file, lazy=True) as lease:
+            yield from torch_tensors(lease)
 
 
 def _singly(revision: Revision, wanted: list[TensorInfo], tier: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -280,7 +308,7 @@ def _singly(revision: Revision, wanted: list[TensorInfo], tier: str) -> Iterator
                 loading.append((tensor, pool.submit(lease, tensor)))
             tensor, future = loading.popleft()
             with future.result() as held:
-                yield tensor.name, held.tensor(tensor.name).torch()
+                yield from torch_tensors(held)
             bytes -= tensor.bytes
     finally:
         for _, future in loading:

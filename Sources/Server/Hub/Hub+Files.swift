@@ -4,7 +4,7 @@ import WeightStore
 import WireFormats
 
 extension Hub {
-    /// A file's bytes. A missing file is pulled, and looked up once more.
+    /// A file's bytes. If the revision lacks the file, the revision is completed, and the file looked up once more.
     ///
     /// - Parameter isRaw: whether the file is sent as git has it: of a file in LFS, the pointer.
     func file(
@@ -13,18 +13,15 @@ extension Hub {
         do {
             return try await storedFile(model, revision, path, isRaw, request)
         } catch {
-            guard Self.isGap(error), try await isPulled(model, revision, path, because: error) else { throw error }
+            guard Self.isGap(error), try await isCompleted(model, revision, because: error) else { throw error }
             return try await storedFile(model, revision, path, isRaw, request)
         }
     }
 
-    private func isPulled(
-        _ model: String, _ revision: String, _ path: String, because gap: any Error
-    ) async throws -> Bool {
+    private func isCompleted(_ model: String, _ revision: String, because gap: any Error) async throws -> Bool {
         do {
             guard try await mayComplete(model, revision) else { return false }
-            if try await pulls.complete(model: model, revision: revision) { return true }
-            return try await pulls.pull(file: path, model: model, revision: revision)
+            return try await pulls.complete(model: model, revision: revision)
         } catch let error as FetchError {
             // A file that is optional is missing from most models: an upstream that is down must not stop their use.
             guard case HubError.noFile = gap, HubError(error).isOfServer else { throw error }

@@ -12,11 +12,9 @@ struct ByteFetches: Sendable {
         let lost: ContentDigest?
     }
 
-    private let store: Store
     private let gate: FetchGate<Key, StoredBytes>
 
-    init(_ store: Store, _ metrics: FetchMetrics) {
-        self.store = store
+    init(_ metrics: FetchMetrics) {
         // A fetch uses up to 8 connections, and as many threads.
         gate = FetchGate(.init(total: 32, perModel: 4), metrics)
     }
@@ -29,10 +27,10 @@ struct ByteFetches: Sendable {
         after lost: StorageError? = nil
     ) async throws -> StoredBytes {
         let key = Key(revision: revision.digest, path: ByteText(file.path), range: range, lost: lost?.lostBlob)
-        let stored = try await gate.value(of: key, model: revision.model) { [store] in
-            let work = Work(within: store.missWork)
+        let stored = try await gate.value(of: key, model: revision.model) {
+            let work = Work()
             return try await work.run {
-                try revision.fetchedBytes(of: file, in: range, continuing: continuing, after: lost, work)
+                try revision.fetchedBytes(of: file, in: range, continuing: continuing, after: lost, work: work)
             }
         }
         // Each reader has open files of its own.

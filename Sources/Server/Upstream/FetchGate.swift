@@ -5,12 +5,13 @@ import WireFormats
 ///
 /// A client that disconnects stops waiting. When no caller waits any more, the fetch's task is cancelled, and with it its
 /// requests to the origin. A fetch whose model has as many as its limit waits without a thread, so a stalled model delays
-/// no other.
+/// no other. The number of those that wait has a limit, too: beyond it, a fetch is refused at once.
 actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
-    /// The most fetches that run at a time.
+    /// The most fetches that run at a time, and that wait.
     struct Limits {
         var total: Int
         var perModel: Int
+        var waiting = 1024
         /// The time that a fetch runs on after its last caller has left, for clients that request the same again.
         var linger = Duration.zero
     }
@@ -42,7 +43,8 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
     /// The result of a fetch that is in progress under the same key, or of a new one.
     ///
     /// - Parameter body: runs on no client's behalf; cancelling its task must end it.
-    /// - Throws: ``HubError/clientGone`` if the current client disconnects; `CancellationError`; errors of `body`.
+    /// - Throws: ``HubError/clientGone`` if the current client disconnects; ``HubError/unavailable(_:)`` if too many
+    ///   fetches wait; `CancellationError`; errors of `body`.
     func value(
         of key: Key, model: String, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
@@ -68,6 +70,11 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
         _ body: @escaping @Sendable () async throws -> Value
     ) {
         if fetches[key] == nil {
+            guard queue.count < limits.waiting || mayStart(model) else {
+                metrics.refused.add(1)
+                return continuation.resume(
+                    throwing: HubError.unavailable("too many requests wait for the upstream hub"))
+            }
             lastNumber += 1
             fetches[key] = Fetch(number: lastNumber, model: model, body: body)
             queue.append((key, lastNumber, model))
@@ -77,10 +84,12 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
         startNext()
     }
 
+    private func mayStart(_ model: String) -> Bool {
+        running < limits.total && runningByModel[model, default: 0] < limits.perModel
+    }
+
     private func startNext() {
-        while running < limits.total,
-            let index = queue.firstIndex(where: { runningByModel[$0.model, default: 0] < limits.perModel })
-        {
+        while let index = queue.firstIndex(where: { mayStart($0.model) }) {
             let next = queue.remove(at: index)
             metrics.waiting.add(-1)
             guard let body = fetches[next.key]?.body else { continue }

@@ -15,6 +15,8 @@ final class FetchMetrics: Sendable {
     let waiting = Counter()
     /// Fetches that ended because no client waited any more.
     let cancelled = Counter()
+    /// Fetches that did not begin because too many waited.
+    let refused = Counter()
     /// Requests answered with what the upstream had reported shortly before.
     let remembered = Counter()
     /// Revalidations of refs that found the same commit.
@@ -33,6 +35,8 @@ extension FetchMetrics {
         text.add("weightstore_fetches_waiting", .gauge, "Fetches that wait for others of their model.", waiting.value)
         text.add(
             "weightstore_fetches_cancelled_total", .counter, "Fetches whose clients disconnected.", cancelled.value)
+        text.add(
+            "weightstore_fetches_refused_total", .counter, "Fetches refused because too many waited.", refused.value)
         text.add(
             "weightstore_upstream_revalidations_total", .counter, "Comparisons of refs with the upstream.",
             [("unchanged", unchanged), ("moved", moved), ("failed", failed)].map { ([("result", $0.0)], $0.1.value) })

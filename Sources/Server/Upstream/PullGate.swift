@@ -6,14 +6,13 @@ import WeightStore
 
 /// The pulls behind requests for what the store lacks, and the refs behind an upstream.
 ///
-/// Concurrent pulls of the same revision or file, and completions of the same revision, are one. What the upstream denies
+/// Concurrent pulls of the same revision are one, and so are its completions. What the upstream denies
 /// or does not have is remembered for some seconds, so that many requests for a mistyped name are one request to the
 /// upstream.
 final class PullGate: Sendable {
     private struct Key: Hashable {
         let model: ByteText
         let revision: ByteText
-        var path: ByteText?
         /// Whether files are added to a revision of the store.
         var isCompletion = false
     }
@@ -76,14 +75,6 @@ final class PullGate: Sendable {
         let key = Key(model: ByteText(model), revision: ByteText(revision), isCompletion: true)
         return try await gate.value(of: key, model: model) {
             try await source.complete(model: model, revision: revision)
-        }
-    }
-
-    func pull(file path: String, model: String, revision: String) async throws -> Bool {
-        guard let source else { return false }
-        let key = Key(model: ByteText(model), revision: ByteText(revision), path: ByteText(path))
-        return try await gate.value(of: key, model: model) {
-            try await source.pull(file: path, model: model, revision: revision)
         }
     }
 

@@ -84,7 +84,7 @@ package final class Catalog: Sendable {
         readers = try Self.translating(path) {
             try DatabasePool(path: readable.name, configuration: Self.configuration(readonly: true, trace: trace))
         }
-        let state = try read { db in
+        let state = try readAtOpening { db in
             try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
         }
         if state.superseded { throw StorageError.newerSchema(path: path) }
@@ -127,6 +127,21 @@ package final class Catalog: Sendable {
         }
         if let log = try FileSystem.status(path + "-wal"), log.bytes > 0 {
             throw StorageError.busy(what: path, holder: "another reader")
+        }
+    }
+
+    /// As ``read(_:)``, for the few reads with which a store opens: they use the connection that the pool has at once, and
+    /// which is read-only, too. A further one would parse the schema again, before anything needs it.
+    package func readAtOpening<Result>(_ body: (Database) throws -> Result) throws -> Result {
+        try Self.translating(path) {
+            try readers.writeWithoutTransaction { db in
+                var result: Result?
+                try db.inTransaction(.deferred) {
+                    result = try body(db)
+                    return .commit
+                }
+                return result!
+            }
         }
     }
 

@@ -115,10 +115,11 @@ package final class LeaseDirectory: Sendable {
 
     /// Adds a use of a revision, if it still exists according to `exists`.
     ///
+    /// - Parameter work: cancelling it ends the wait for the lock.
     /// - Returns: false if the revision does not exist.
-    package func use(_ revision: Use, ifStill exists: () throws -> Bool) throws -> Bool {
+    package func use(_ revision: Use, _ work: Work? = nil, ifStill exists: () throws -> Bool) throws -> Bool {
         if file == nil { return try exists() }
-        return try withLock(shared: true, wait) {
+        return try withLock(shared: true, wait.until(work)) {
             try change { $0[revision, default: 0] += 1 }
             if try exists() { return true }
             try drop(revision)

@@ -43,9 +43,12 @@ package final class StoredBytes: Sendable {
         let file: FileDescriptor
         private let memory: MemoryFile?
 
-        /// - Parameter memory: has the bytes instead of the run's blob.
-        init(_ run: Run, _ memory: MemoryFile? = nil) throws {
+        /// - Parameters:
+        ///   - memory: has the bytes instead of the run's blob.
+        ///   - readsAhead: whether the kernel reads ahead.
+        init(_ run: Run, _ memory: MemoryFile? = nil, readsAhead: Bool) throws {
             file = try FileDescriptor.blob(memory?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
+            if !readsAhead { file.disableReadAhead() }
             digest = run.digest
             self.memory = memory
         }
@@ -62,13 +65,15 @@ package final class StoredBytes: Sendable {
 
     /// The range of the file, in bytes.
     package let range: Range<Int>
-    private let runs: [Run]
+    let runs: [Run]
     /// The open blobs, the most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
     /// What some of the runs lie in, by their paths.
     private let memory: [MemoryFile]
     private let recovery: Recovery?
+    /// Whether the kernel reads the blobs ahead.
+    private let readsAhead: Bool
 
     /// - Parameters:
     ///   - runs: in file order, each behind the one before; they cover the range.
@@ -95,14 +100,16 @@ package final class StoredBytes: Sendable {
         self.runs = runs
         self.hold = hold
         self.memory = memory
+        readsAhead = true
     }
 
-    private init(_ range: Range<Int>, of all: StoredBytes) {
+    private init(_ range: Range<Int>, of all: StoredBytes, readsAhead: Bool) {
         self.range = range
         runs = all.runs
         hold = all.hold
         memory = all.memory
         recovery = all.recovery
+        self.readsAhead = readsAhead
     }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
@@ -125,7 +132,7 @@ package final class StoredBytes: Sendable {
                 guard let recovery, error.lostBlob == run.digest else { throw error }
                 let memory = try recovery(error)
                 open.withLock { $0.removeAll { $0.digest == run.digest } }
-                remember(try OpenBlob(run, memory))
+                remember(try OpenBlob(run, memory, readsAhead: readsAhead))
                 try read(run, at: start, into: piece)
             }
             done += count
@@ -150,7 +157,7 @@ package final class StoredBytes: Sendable {
         if let blob = open.withLock({ $0.first { $0.digest == run.digest } }) { return blob }
         let blob: OpenBlob
         do {
-            blob = try OpenBlob(run)
+            blob = try OpenBlob(run, readsAhead: readsAhead)
         } catch StorageError.missing where hold?.isLeased == false {
             throw StorageError.removed(path: run.path, digest: run.digest)
         }
@@ -166,7 +173,7 @@ package final class StoredBytes: Sendable {
     }
 
     /// The run that holds the byte at `offset`.
-    private func firstRun(at offset: Int) -> Int {
+    func firstRun(at offset: Int) -> Int {
         var (low, high) = (0, runs.count)
         while low < high {
             let middle = (low + high) / 2
@@ -180,8 +187,11 @@ extension StoredBytes {
     /// A subrange of the bytes.
     package func part(_ part: Range<Int>) -> StoredBytes {
         precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
-        return StoredBytes(part, of: self)
+        return StoredBytes(part, of: self, readsAhead: readsAhead)
     }
+
+    /// The same bytes for a reader that reads ahead by itself (``readAhead(_:)``).
+    package func withoutReadAhead() -> StoredBytes { StoredBytes(range, of: self, readsAhead: false) }
 }
 
 extension StoredBytes {

@@ -122,5 +122,6 @@ extension RevisionTable {
         "safetensors", "tflite",
     ].map { "." + $0 }
 
-    private static func isWeights(_ path: String) -> Bool { weights.contains { path.hasByteSuffix($0) } }
+    /// Whether a file has weights, by the extension of its name.
+    package static func isWeights(_ path: String) -> Bool { weights.contains { path.hasByteSuffix($0) } }
 }

@@ -1,5 +1,6 @@
 import GRDB
 import ModelFormats
+import Support
 
 /// A tensor in the catalog.
 public struct TensorEntry: Sendable, Codable {
@@ -19,6 +20,8 @@ public struct TensorEntry: Sendable, Codable {
     public let expert: Int?
     /// The path of its file in the revision.
     public let file: String
+    /// The position of the first byte in the file.
+    public let fileOffset: Int
     /// The shard that holds its bytes; nil if the tensor has no bytes or its bytes have not arrived.
     public let shard: ContentDigest?
     /// The position in the shard, in bytes.
@@ -51,7 +54,8 @@ extension TensorEntry {
         experts.range(of: number).map { range in
             TensorEntry(
                 name: name, dtype: dtype, shape: experts.shape, bytes: range.count, stack: stack, layer: layer,
-                expert: number, file: file, shard: shard, shardOffset: shardOffset + range.lowerBound)
+                expert: number, file: file, fileOffset: fileOffset.adding(saturating: range.lowerBound), shard: shard,
+                shardOffset: shardOffset + range.lowerBound)
         }
     }
 }
@@ -110,7 +114,7 @@ extension TensorPlacement {
         }
         let statement = try db.cachedStatement(
             sql: """
-                SELECT tensor.name, tensor.dtype, tensor.shape, tensor.bytes, tensor.stack, tensor.layer,
+                SELECT tensor.name, tensor.dtype, tensor.shape, tensor.offset, tensor.bytes, tensor.stack, tensor.layer,
                        tensor.expert, shard.digest, extent.shard_offset, shard.id AS shard_id,
                        shard.bytes AS shard_bytes, shard.kind, shard.state
                 FROM tensor
@@ -154,13 +158,14 @@ extension TensorPlacement {
 
     /// The columns of `all`, each found once for all rows. A class: the copies of a structure would be as expensive.
     private final class Columns {
-        let name, dtype, shape, bytes, stack, layer, expert, digest, shardOffset: RowColumn
+        let name, dtype, shape, offset, bytes, stack, layer, expert, digest, shardOffset: RowColumn
         let shard, shardBytes, kind, state: RowColumn
 
         init(of rows: Statement) throws {
             name = try rows.column("name")
             dtype = try rows.column("dtype")
             shape = try rows.column("shape")
+            offset = try rows.column("offset")
             bytes = try rows.column("bytes")
             stack = try rows.column("stack")
             layer = try rows.column("layer")
@@ -183,10 +188,11 @@ extension TensorPlacement {
             shards[id] = found
         }
         entry = try TensorEntry(
-            name: row.value(columns.name), dtype: row.value(columns.dtype),
-            shape: Shape.decode(row.value(columns.shape)), bytes: row.size(columns.bytes),
+            name: row.text(columns.name), dtype: row.text(columns.dtype),
+            shape: Shape.decode(row.text(columns.shape)), bytes: row.size(columns.bytes),
             stack: row.value(columns.stack), layer: row.ordinal(columns.layer), expert: row.ordinal(columns.expert),
-            file: file, shard: found?.digest, shardOffset: row.size(columns.shardOffset) ?? 0)
+            file: file, fileOffset: row.size(columns.offset), shard: found?.digest,
+            shardOffset: row.size(columns.shardOffset) ?? 0)
         shard = id
         shardBytes = found?.bytes ?? 0
         shardKind = found?.kind

@@ -1,5 +1,7 @@
-/// An error between an origin and the store. Its URLs contain no secrets: neither a query nor a user. `status` is the
-/// HTTP status, nil for an origin without HTTP.
+import Support
+
+/// An error between an origin and the store. Its description contains no user, password or token of a URL. `status` is
+/// the HTTP status, nil for an origin without HTTP.
 public enum FetchError: Error, Sendable, Equatable {
     /// The origin has no such model, revision, file, shard or manifest.
     case notFound(what: String, url: String, status: Int? = nil)
@@ -42,8 +44,10 @@ public enum FetchError: Error, Sendable, Equatable {
 }
 
 extension FetchError: CustomStringConvertible {
-    /// The failure, and the URL that it concerns.
-    public var description: String {
+    /// The failure, and the URL that it concerns, without secrets.
+    public var description: String { text.withoutURLSecrets }
+
+    private var text: String {
         switch self {
         case .notFound(let what, let url, let status):
             """
@@ -81,9 +85,9 @@ extension FetchError: CustomStringConvertible {
         case .badRedirect(let url, let status, let location):
             "\(url): status \(status): redirect to \(location) rejected: invalid, less secure, or to another host."
         case .stalled(let url, let seconds, let attempts):
-            "\(url): no byte arrived for \(seconds) s (attempts: \(attempts)). Received bytes are kept."
+            "\(url): no byte arrived for \(seconds) s (attempts: \(attempts))."
         case .disconnected(let url, let reason, let attempts):
-            "\(url): \(reason) (attempts: \(attempts)). Received bytes are kept."
+            "\(url): \(reason) (attempts: \(attempts))."
         case .untrusted(let url, let reason):
             "\(url): not trusted: \(reason)."
         case .malformed(let url, let expected, let found):

@@ -32,7 +32,8 @@ final class FetchRun: Sendable {
     private let failure = FirstFailure()
     private let openShards = OpenShardCount()
     private let open = DispatchGroup()
-    private let queue: Mutex<FetchQueue>
+    /// nil while a lane has it.
+    private let queue: AwaitedState<FetchQueue?>
     /// The current size of a range, in bytes.
     private let rangeBytes = Atomic<Int>(1 << 20)
 
@@ -53,7 +54,7 @@ final class FetchRun: Sendable {
             failure.record(error)
             openShards.stop()
         }
-        queue = Mutex(FetchQueue(files))
+        queue = AwaitedState(FetchQueue(files))
     }
 
     /// Blocks until all shards are durable, except those that other fetches have begun.
@@ -70,7 +71,7 @@ final class FetchRun: Sendable {
             }
         }
         lanes.wait()
-        let (unfinished, locked) = queue.withLock { ($0.unfinished(), $0.locked) }
+        let (unfinished, locked) = queue.change { ($0?.unfinished() ?? [], $0?.locked ?? []) }
         for assembly in unfinished { assembly.abandon(failure.first ?? CancellationError()) }
         open.wait()
         committer.flush()
@@ -86,14 +87,7 @@ final class FetchRun: Sendable {
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
-                try work.check()
-                guard
-                    let job = try queue.withLock({
-                        try $0.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
-                    })
-                else {
-                    return
-                }
+                guard let job = try nextJob() else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
                 adapt(to: ContinuousClock.now - start)
@@ -102,6 +96,18 @@ final class FetchRun: Sendable {
                 return openShards.stop()
             }
         }
+    }
+
+    /// The next range; nil if there is none, or the fetch has failed.
+    ///
+    /// The lane has the queue meanwhile, and holds no lock: a shard may begin with a wait for others, and with a read of
+    /// its partial file.
+    private func nextJob() throws -> FetchJob? {
+        var own = Optional(try queue.wait(work) { $0.take() } as FetchQueue)
+        // Swapped, not assigned: a second reference would make the next lane copy the queue.
+        defer { queue.change { swap(&$0, &own) } }
+        guard failure.first == nil else { return nil }
+        return try own?.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
     }
 
     private func adapt(to duration: Duration) {
@@ -133,8 +139,8 @@ final class FetchRun: Sendable {
         bytes.withUnsafeBytes { buffer.writableBytes($0.count).copyMemory(from: $0) }
     }
 
-    /// Opens a shard's partial file, unless another fetch has it or the shard is present. Waits while many shards are open;
-    /// shards are begun by one lane at a time.
+    /// Opens a shard's partial file, unless another fetch has it or the shard is present. Waits while many shards are open.
+    /// Shards are begun by one lane at a time: the one that has the queue.
     private func begin(_ file: FetchFile, _ ordinal: Int, _ places: [ShardPlan.Place]) throws -> FetchQueue.Begin {
         let shard = file.plan.shards[ordinal]
         let offset = places[0].offset

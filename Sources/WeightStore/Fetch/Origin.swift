@@ -83,6 +83,8 @@ public struct ShardRequest: Sendable, Equatable {
     public let pieces: [Piece]
     /// The number of bytes at the front of the shard that are stored already and need not be fetched.
     public internal(set) var start = 0
+    /// The end of the bytes to fetch: those behind are not needed.
+    public internal(set) var end: Int
 
     /// A request for a whole shard.
     public init(digest: ContentDigest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {
@@ -92,16 +94,24 @@ public struct ShardRequest: Sendable, Equatable {
         self.commit = commit
         self.path = path
         self.pieces = pieces
+        end = bytes
     }
 
-    /// The pieces, without the bytes before ``start``.
+    /// The pieces, without the bytes before ``start`` and behind ``end``.
     public var missing: [Piece] {
         pieces.compactMap { piece in
             let here = max(start - piece.shardOffset, 0)
-            guard here < piece.length else { return nil }
+            let length = min(piece.length, end - piece.shardOffset)
+            guard here < length else { return nil }
             return Piece(
-                fileOffset: piece.fileOffset + here, shardOffset: piece.shardOffset + here, length: piece.length - here)
+                fileOffset: piece.fileOffset + here, shardOffset: piece.shardOffset + here, length: length - here)
         }
+    }
+
+    func only(_ range: Range<Int>) -> ShardRequest {
+        var request = self
+        (request.start, request.end) = (range.lowerBound, range.upperBound)
+        return request
     }
 
     func from(_ start: Int) -> ShardRequest {

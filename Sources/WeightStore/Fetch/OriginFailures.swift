@@ -24,10 +24,10 @@ public struct OriginFailure: Sendable, Equatable {
 }
 
 extension OriginFailure: CustomStringConvertible {
-    /// The origin and the cause.
+    /// The origin and the cause, without secrets of the URL.
     public var description: String {
+        let (text, origin) = ("\(error)", origin.withoutURLSecrets)
         // Most errors name their URL.
-        let text = "\(error)"
         return text.hasBytePrefix(origin) ? text : "\(origin): \(text)"
     }
 }

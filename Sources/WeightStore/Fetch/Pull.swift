@@ -13,6 +13,7 @@ struct Pull {
     let origin: any ModelOrigin
     let url: String
     let work: Work
+    private let budget = HeaderBudget()
     /// Bytes that the work had counted before this pull.
     private let fetchedBefore: Int
 
@@ -45,7 +46,7 @@ struct Pull {
             try request.selection.check(
                 TensorNumbers(files), paths: files.map(\.path), of: "\(request.model)@\(request.revision)")
             (prefixes, warnings) = (headers, unusual)
-            let saved = try save(Manifest(commit: remote.commit, files: files), ref)
+            let saved = try save(Manifest(commit: remote.commit, files: files), of: remote, ref)
             (revision, moved) = (saved.revision, saved.movedRefs)
         }
         if !request.selection.isEverything {
@@ -62,7 +63,10 @@ struct Pull {
         defer { withExtendedLifetime(held) {} }
         if known != nil {
             try held?.check(request.selection)
-            moved = try name(revision, ref)
+            moved = try store.change(work).commit { db in
+                let named = try name(revision, ref, db)
+                return (named.movedRefs, [named.model])
+            }
         }
         try store.fetch(request.selection, of: revision, from: origin, prefixes: prefixes, work)
         var summary = try summary(revision, remote)
@@ -116,15 +120,15 @@ struct Pull {
                 whole.append(file)
             }
         }
-        let (origin, work, rules) = (origin, work, rules)
+        let (origin, work, rules, budget) = (origin, work, rules, budget)
         try ParallelWork.run(headers.map { (digest: $0.key, files: $0.value) }) { (digest, files) in
             guard let file = files.first else { return }
-            let source = RemoteSource(file, origin, work)
+            let source = RemoteSource(file, origin, work, budget)
             let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let content = FileContent(
                 digest: digest, bytes: file.bytes, format: layout.format, shards: [], extents: [],
                 tensors: layout.tensors, rule: ShardPlan(layout).rule, isPending: true)
-            let result = Described(content: content, prefix: source.prefix, warnings: layout.warnings)
+            let result = Described(content: content, prefix: budget.keep(source.prefix), warnings: layout.warnings)
             described.withLock { described in
                 for file in files { described[ByteText(file.path)] = result }
             }
@@ -159,16 +163,17 @@ struct Pull {
     /// Fetches files without a published SHA-256, and checks their git object id.
     private func fetchWhole(_ files: [RemoteFile]) throws -> [ByteText: Described] {
         var contents: [ByteText: Described] = [:]
-        let (origin, work, rules) = (origin, work, rules)
+        let (origin, work, rules, budget) = (origin, work, rules, budget)
         let fetches = Mutex<[FetchFile]>([])
         try ParallelWork.run(files) { file in
-            let source = RemoteSource(file, origin, work)
+            let source = RemoteSource(file, origin, work, budget)
             let layout = try FileLayout.read(source, path: file.path, rules: rules)
             let plan = ShardPlan(layout)
             fetches.withLock {
                 $0.append(
                     FetchFile(
-                        file, layout, plan, id: nil, wanted: Set(plan.shards.indices), prefix: source.prefix))
+                        file, layout, plan, id: nil, wanted: Set(plan.shards.indices),
+                        prefix: budget.keep(source.prefix)))
             }
         }
         var rest = fetches.withLock { $0 }
@@ -217,12 +222,19 @@ struct Pull {
     }
 
     private func save(
-        _ manifest: Manifest, _ refs: [String]
+        _ manifest: Manifest, of remote: RemoteRevision, _ refs: [String]
     ) throws -> (revision: Int64, movedRefs: [String: String]) {
         let change = store.change(work)
         let staged = try change.stage()
         let digest = try staged.writeWhole(manifest.encoded())
         return try change.commit { db in
+            // Another pull of the commit may have added the revision since, and even have fetched its last byte: then its
+            // digest is not the one of this manifest.
+            if let known = try Self.known(remote, db) {
+                let named = try name(known, refs, db)
+                try ClaimTable.release(store.leases.name, db)
+                return ((revision: known, movedRefs: named.movedRefs), [named.model])
+            }
             try store.blobs.install([(staged, .init(digest: digest, kind: .manifest))])
             let before = try refTargets(db)
             let saved = try RevisionRow.save(
@@ -242,18 +254,18 @@ struct Pull {
 
     /// Sets the ref to a revision that the store holds already.
     ///
-    /// - Returns: the refs that named another revision, with the name of that revision.
-    private func name(_ revision: Int64, _ refs: [String]) throws -> [String: String] {
-        try store.change(work).commit { db in
-            guard let model = try RevisionTable.model(of: revision, db) else {
-                throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
-            }
-            let before = try refTargets(db)
-            for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
-            try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
-            let after = try refTargets(db)
-            return (before.filter { after[$0.key] != $0.value }, [model])
+    /// - Returns: the refs that named another revision, with the name of that revision, and the model.
+    private func name(
+        _ revision: Int64, _ refs: [String], _ db: Database
+    ) throws -> (movedRefs: [String: String], model: Int64) {
+        guard let model = try RevisionTable.model(of: revision, db) else {
+            throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
         }
+        let before = try refTargets(db)
+        for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
+        try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
+        let after = try refTargets(db)
+        return (before.filter { after[$0.key] != $0.value }, model)
     }
 
     private func summary(_ revision: Int64, _ remote: RemoteRevision) throws -> PullSummary {

@@ -5,7 +5,8 @@ import Support
 ///
 /// Most formats begin with their directory. Reads at the front are fetched with some read-ahead and kept as `prefix`,
 /// so that these bytes are not fetched again with the shards. Reads elsewhere, such as of a directory at the end of the
-/// file, are fetched in pieces, of which the last few are kept.
+/// file, are fetched in pieces, of which the last few are kept. A source that holds many bytes waits for the others of its
+/// pull that do (`HeaderBudget`).
 final class RemoteSource: ByteSource {
     /// Large enough for nearly every directory, so that one request is enough.
     static let readAhead = 256 << 10
@@ -31,19 +32,25 @@ final class RemoteSource: ByteSource {
     private let file: RemoteFile
     private let origin: any ModelOrigin
     private let work: Work
+    private let budget: HeaderBudget
+    private var permit: HeaderBudget.Permit?
 
-    init(_ file: RemoteFile, _ origin: any ModelOrigin, _ work: Work) {
+    init(_ file: RemoteFile, _ origin: any ModelOrigin, _ work: Work, _ budget: HeaderBudget = HeaderBudget()) {
         self.file = file
         self.origin = origin
         self.work = work
+        self.budget = budget
     }
 
+    /// Blocks while another source of the pull holds many bytes, if this read makes this source such a one.
+    ///
     /// - Throws: `CancellationError` when the work is cancelled; `FormatError` for bytes beyond the file; errors of the
     ///   origin.
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         try work.check()
         try check(at: offset, count: buffer.count)
         let end = offset + buffer.count
+        try reserve(buffer.count)
         if end > prefix.count, continuesPrefix(offset, end) { try extend(to: end) }
         if end <= prefix.count {
             copy(prefix, at: offset, into: buffer)
@@ -63,7 +70,14 @@ final class RemoteSource: ByteSource {
     /// Extends the prefix. Steps double, for long headers that are read to the end (GGUF).
     private func extend(to end: Int) throws {
         let step = prefix.isEmpty ? Self.readAhead : min(prefix.count * 2, Self.maximumPrefix)
-        prefix += try fetch(prefix.count..<min(max(end, step), count))
+        let next = min(max(end, step), count)
+        try reserve(next)
+        prefix += try fetch(prefix.count..<next)
+    }
+
+    /// Waits for the permit to hold so many bytes. It stays until the source is released.
+    private func reserve(_ bytes: Int) throws {
+        if bytes > budget.smallBytes, permit == nil { permit = try budget.permit(work) }
     }
 
     private func piece(_ range: Range<Int>) throws -> Piece {

@@ -1,5 +1,6 @@
 import GRDB
 import Storage
+import Support
 
 /// The shards of a revision, from its manifest.
 package struct RevisionShards: Sendable {
@@ -15,6 +16,7 @@ package struct RevisionShards: Sendable {
     /// - Parameter origin: the URL in error messages.
     /// - Throws: ``FetchError/wrongDigest(url:expected:found:)`` if the text has another digest.
     package init(_ text: [UInt8], digest: ContentDigest, origin: String) throws {
+        let origin = origin.withoutURLSecrets
         let found = text.withUnsafeBytes { ContentDigest(of: $0) }
         guard found == digest else {
             throw FetchError.wrongDigest(

@@ -24,7 +24,7 @@ public struct ImportRequest: Sendable {
     /// Whether a file that breaks a rule of its format is kept without tensors, with a warning; otherwise the import is
     /// refused.
     public var opaque = false
-    /// Whether a directory with neither tensors nor a `config.json` is refused: it may have been given by mistake.
+    /// Whether a directory with neither weights nor a `config.json` is refused: it may have been given by mistake.
     public var mustBeModel = false
     /// Whether all of the source is read again, and all stored bytes that the import relies on are hashed. Otherwise files
     /// that have not changed since an earlier import are not read, and the stored bytes are sampled.
@@ -60,7 +60,7 @@ public struct ImportPlan: Sendable, Codable {
     public let files: Int
     /// Bytes of the files.
     public let bytes: Int
-    /// Whether the source looks like a model: a directory with tensors or a `config.json`, a file, or a hub's snapshot.
+    /// Whether the source looks like a model: a directory with weights or a `config.json`, a file, or a hub's snapshot.
     public let isModel: Bool
     /// Files that the import would skip.
     public let skipped: [SkippedFile]

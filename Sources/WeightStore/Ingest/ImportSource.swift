@@ -173,14 +173,15 @@ struct ImportSource {
         }
     }
 
-    /// Whether the directory looks like a model: one of its files is a `config.json`, or of a format with tensors by its
-    /// first bytes or by its name. A hub's snapshot and a single file count as a model in any case.
+    /// Whether the directory looks like a model: one of its files is a `config.json`, of a format with tensors by its
+    /// first bytes or by its name, or of another format of weights by its name. A hub's snapshot and a single file count
+    /// as a model in any case.
     func isModel() throws -> Bool {
         if !mustBeComplete { return true }
-        let hasConfiguration = files.contains { file in
-            file.path == "config.json" || file.path.hasByteSuffix("/config.json")
+        let hasName = files.contains { file in
+            file.path == "config.json" || file.path.hasByteSuffix("/config.json") || OpaqueWeights.isNamed(file.path)
         }
-        return try hasConfiguration || files.contains { try FileSource($0.location).format() != .other }
+        return try hasName || files.contains { try FileSource($0.location).format() != .other }
     }
 
     /// Throws if a file is missing that an index or the name of a split file implies.
@@ -196,7 +197,8 @@ struct ImportSource {
         for path in paths.map(\.text).sorted(by: { ByteText($0) < ByteText($1) })
         where path.hasByteSuffix(indexSuffix) {
             let index = try SafetensorsIndex.parse(name: "\(location)/\(path)", bytes: try read(path))
-            let directory = path.utf8.contains(UInt8(ascii: "/")) ? FileSystem.parent(of: path) + "/" : ""
+            let folder = FileSystem.folder(of: path)
+            let directory = folder.isEmpty ? "" : folder + "/"
             let missing = index.files.filter { !paths.contains(ByteText(directory + $0)) }
             if !missing.isEmpty {
                 throw StoreError.incomplete(path: location, missing: missing.map { directory + $0 })

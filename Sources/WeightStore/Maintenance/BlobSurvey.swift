@@ -8,11 +8,11 @@ import Storage
 /// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. Rows may change after it;
 /// the collection checks each again under the write lock.
 struct BlobSurvey {
-    /// Blobs that no row keeps, and blobs of evicted shards.
+    /// Blobs that no row keeps, and blobs of evicted shards that an origin has.
     private(set) var unreferenced: [BlobDirectory.Name] = []
     /// Present shards, KV blocks included, without a file.
     private(set) var missing: [ContentDigest] = []
-    /// Shards that are listed as missing or quarantined and that have a file.
+    /// Shards that are listed as missing or quarantined, or as evicted while no origin has them, and that have a file.
     private(set) var reappeared: [ContentDigest] = []
     /// Manifests and records that are missing or empty.
     private(set) var undescribed: [BlobDirectory.Name] = []
@@ -20,6 +20,8 @@ struct BlobSurvey {
     private(set) var unknownFiles: [String] = []
 
     private let path: String
+    /// The evicted shards that no origin has.
+    private let lost: Set<ContentDigest>
     private var missingWeights = 0
     private static let fewMissing = 10
     private static let mostMissing = 0.001
@@ -27,6 +29,7 @@ struct BlobSurvey {
     /// - Throws: ``FileError``.
     init(_ catalog: Catalog, _ blobs: BlobDirectory) throws {
         path = blobs.root
+        lost = Set(try catalog.read { db in try Store.lostEvicted(db) }.map(\.digest))
         for directory in BlobDirectory.fanOut { try compare(directory, catalog, blobs) }
     }
 
@@ -81,7 +84,8 @@ struct BlobSurvey {
                 if shard.kind != .kv { missingWeights += 1 }
             case .missing, .quarantined:
                 if unmatched.remove(name) != nil { reappeared.append(shard.digest) }
-            case .evicted: continue
+            case .evicted:
+                if lost.contains(shard.digest), unmatched.remove(name) != nil { reappeared.append(shard.digest) }
             }
         }
         for name in descriptions {

@@ -21,6 +21,9 @@ public struct RemovalSummary: Sendable, Codable {
     public internal(set) var fetchedFirstBytes = 0
     /// The names of these other revisions.
     public internal(set) var neededBy: [String] = []
+    /// The deleted blobs, of this removal and earlier ones, that processes map, so that their bytes are still on the disk:
+    /// ``Store/deletedMappings()``.
+    public internal(set) var stillMapped: [DeletedMapping] = []
 }
 
 /// A revision that was skipped by a removal, or that a rebuild could not restore; or blobs that no revision holds.
@@ -89,6 +92,23 @@ struct NeededShard: Sendable {
     static func all(of revision: Int64, leaving: [Int64], fewAbsent: Bool, _ db: Database) throws -> [NeededShard] {
         // Shards that no origin of the revision holds are not lost by its removal.
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
+        return try rows("shard.state <> 'present'", of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
+    }
+
+    /// The shards of a revision that are listed as stored, but whose blobs are gone. They must be fetched, too.
+    ///
+    /// - Parameter isGone: whether the blob of a shard does not exist.
+    static func gone(
+        of revision: Int64, leaving: [Int64], _ isGone: (ContentDigest) throws -> Bool, _ db: Database
+    ) throws -> [NeededShard] {
+        guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
+        return try rows("shard.state = 'present'", of: revision, leaving: leaving, fewAbsent: false, where: isGone, db)
+    }
+
+    private static func rows(
+        _ condition: String, of revision: Int64, leaving: [Int64], fewAbsent: Bool,
+        where isNeeded: (ContentDigest) throws -> Bool = { _ in true }, _ db: Database
+    ) throws -> [NeededShard] {
         let leaving = "[\(leaving.map { "\($0)" }.joined(separator: ", "))]"
         let rows = try Row.fetchAll(
             db.cachedStatement(
@@ -96,7 +116,7 @@ struct NeededShard: Sendable {
                     SELECT shard.id, shard.digest, shard.bytes
                     FROM shard \(fewAbsent ? "INDEXED BY shard_absent" : "")
                     WHERE \(fewAbsent ? isHeld : isInFiles)
-                          AND shard.state <> 'present'
+                          AND \(condition)
                           AND EXISTS (\(holders))
                           AND NOT EXISTS (
                             \(holders)
@@ -106,9 +126,11 @@ struct NeededShard: Sendable {
                                     AND revision_origin.checked_at IS NOT NULL))
                     """),
             arguments: ["revision": revision, "leaving": leaving])
-        return try rows.map { row in
-            try NeededShard(
-                digest: row.value("digest"), bytes: row.size("bytes"),
+        return try rows.compactMap { row in
+            let digest: ContentDigest = try row.value("digest")
+            guard try isNeeded(digest) else { return nil }
+            return try NeededShard(
+                digest: digest, bytes: row.size("bytes"),
                 others: RevisionRow.all(
                     where: """
                         revision.id IN (

@@ -22,16 +22,23 @@ struct RemovalPlan {
     private let leases: [String]?
     /// Shards that could not be fetched, and why.
     private let unfetchable: [ContentDigest: String]
+    /// Whether the blob of a shard does not exist.
+    private let isGone: (ContentDigest) throws -> Bool
     private var totals = RemovalSlices.Totals()
 
     /// - Parameters:
     ///   - leases: the living leases, to count what the removal frees; nil not to count, which is faster.
     ///   - unfetchable: shards that could not be fetched, and why.
-    init(countingBeside leases: [String]?, unfetchable: [ContentDigest: String], _ db: Database) throws {
+    ///   - isGone: whether the blob of a shard does not exist.
+    init(
+        countingBeside leases: [String]?, unfetchable: [ContentDigest: String],
+        isGone: @escaping (ContentDigest) throws -> Bool, _ db: Database
+    ) throws {
         commits = try CommitCounter.value(db)
         fewAbsent = try !ShardTable.hasAbsent(Self.few, db)
         self.leases = leases
         self.unfetchable = unfetchable
+        self.isGone = isGone
         if leases != nil { try FreedRows.begin(db) }
     }
 
@@ -46,7 +53,9 @@ struct RemovalPlan {
         let leaving = (revisions + added).map(\.id)
         var needed: [NeededShard] = []
         for revision in added {
-            let shards = try NeededShard.all(of: revision.id, leaving: leaving, fewAbsent: fewAbsent, db)
+            let shards =
+                try NeededShard.all(of: revision.id, leaving: leaving, fewAbsent: fewAbsent, db)
+                + NeededShard.gone(of: revision.id, leaving: leaving, isGone, db)
             if let reason = shards.lazy.compactMap({ [unfetchable] in unfetchable[$0.digest] }).first {
                 throw StoreError.neededElsewhere(
                     revision: revision.name, others: Array(Set(shards.flatMap(\.others))).sorted(),

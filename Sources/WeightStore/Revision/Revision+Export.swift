@@ -11,6 +11,22 @@ public struct ExportSummary: Sendable, Codable, Equatable {
 }
 
 extension Revision {
+    /// The paths of files, sorted: those to export.
+    ///
+    /// - Parameters:
+    ///   - patterns: shell patterns such as `*.json`, of which each must match a file; `*` matches `/`, too. Without
+    ///     patterns, all files.
+    ///   - withWeights: whether files with weights are included: those whose names end with `.safetensors`, `.gguf`, `.bin`,
+    ///     `.pt` or another extension for weights.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for a pattern without a file.
+    public func paths(matching patterns: [String] = [], withWeights: Bool = true) throws -> [String] {
+        try check(FetchSelection(include: patterns))
+        return try files().map(\.path).filter { path in
+            (patterns.isEmpty || patterns.contains { ShellPattern.matches($0, path) })
+                && (withWeights || !RevisionTable.isWeights(path))
+        }
+    }
+
     /// Writes files into a directory, and checks each against its digest.
     ///
     /// A file that exists under its final name is complete and durable: it is written under a temporary name, synced

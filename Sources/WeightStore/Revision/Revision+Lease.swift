@@ -74,11 +74,6 @@ extension Revision {
         try await fetchedGroup(.layers(layers), in: tier).lease()
     }
 
-    /// Leases all tensors of the revision. Throws as ``lease(layer:of:in:)``.
-    public func lease(in tier: Tier) async throws -> Lease {
-        try await fetchedGroup(.all, in: tier).lease()
-    }
-
     /// The blocking form of ``lease(layer:of:in:)``, for threads outside of Swift's cooperative pool. Cancelling
     /// `work` ends it with `CancellationError`.
     public func leaseBlocking(layer: Int, of stack: String? = nil, in tier: Tier, work: Work? = nil) throws -> Lease {
@@ -107,12 +102,6 @@ extension Revision {
         try view(in: tier).part(.layers(layers), missWork(within: work)).leaseBlocking(work)
     }
 
-    /// The blocking form of ``lease(in:)``, for threads outside of Swift's cooperative pool. Cancelling
-    /// `work` ends it with `CancellationError`.
-    public func leaseBlocking(in tier: Tier, work: Work? = nil) throws -> Lease {
-        try view(in: tier).part(.all, missWork(within: work)).leaseBlocking(work)
-    }
-
     /// The blocking form of ``lease(tensor:in:)``, for threads outside of Swift's cooperative pool. Cancelling
     /// `work` ends it with `CancellationError`.
     public func leaseBlocking(tensor name: String, in tier: Tier, work: Work? = nil) throws -> Lease {
@@ -128,16 +117,54 @@ extension Revision {
             .leaseBlocking(work)
     }
 
-    /// Leases all tensors of a file. Blocks; for threads outside of Swift's cooperative pool. Cancelling
-    /// `work` ends it with `CancellationError`.
-    public func leaseBlocking(file: String, in tier: Tier, work: Work? = nil) throws -> Lease {
-        try view(in: tier).part(.file(ByteText(file)), missWork(within: work)).leaseBlocking(work)
-    }
-
     /// The blocking form of ``leaseRest(in:)``, for threads outside of Swift's cooperative pool. Cancelling
     /// `work` ends it with `CancellationError`.
     public func leaseRestBlocking(in tier: Tier, work: Work? = nil) throws -> Lease {
         try view(in: tier).part(.rest, missWork(within: work)).leaseBlocking(work)
+    }
+
+    /// Leases a part. Blocks; for threads outside of Swift's cooperative pool. Cancelling `work` ends it with
+    /// `CancellationError`.
+    package func leaseBlocking(_ part: RevisionView.Part, in tier: Tier, work: Work? = nil) throws -> Lease {
+        try view(in: tier).part(part, missWork(within: work)).leaseBlocking(work)
+    }
+
+    /// Begins to lease a part, and returns at once. Requests that are begun one after the other load in this order.
+    ///
+    /// - Parameters:
+    ///   - whenQueued: on a device, the lease is ready once the copies of its bytes are queued.
+    ///   - work: cancelling it ends the fetch of bytes that were never fetched.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``DeviceError``. The request reports other errors.
+    package func beginLease(
+        _ part: RevisionView.Part, in tier: Tier, whenQueued: Bool = false, work: Work? = nil
+    ) throws -> PendingLease {
+        let view = try view(in: tier)
+        guard view.isPending(part) else {
+            return PendingLease(try view.part(part, store.missWork), whenQueued: whenQueued)
+        }
+        return PendingLease(within: work, whenQueued: whenQueued) { work in
+            try self.view(in: tier).part(part, Work(within: self.store.missWork, work))
+        }
+    }
+
+    /// Leases tensors in RAM for a consumer that may write: each in memory of its own (``PrivateLease``). Blocks.
+    ///
+    /// - Parameters:
+    ///   - file: the tensors of this file; nil means those of all files.
+    ///   - name: the tensors of this name; nil means all.
+    ///   - reads: whether the bytes are read now, and not when they are accessed.
+    ///   - work: cancelling it ends the call with `CancellationError`.
+    package func leasePrivately(
+        file: String? = nil, tensor name: String? = nil, reads: Bool = true, work: Work? = nil
+    ) throws -> PrivateLease {
+        let part: RevisionView.Part =
+            switch (file, name) {
+            case (nil, nil): .all
+            case (let file?, nil): .file(ByteText(file))
+            case (nil, let name?): .tensor(ByteText(name))
+            case (let file?, let name?): .tensorOfFile(ByteText(name), file: ByteText(file))
+            }
+        return try view(in: .ram).part(part, missWork(within: work)).leasePrivately(reads: reads, work)
     }
 
     /// Streams layers in order: while one is in use, the next ones are loaded.
@@ -179,7 +206,7 @@ extension Revision {
     }
 
     /// A part's group. Bytes that were never fetched are fetched on another thread; cancelling the task ends the fetch.
-    private func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
+    func fetchedGroup(_ part: RevisionView.Part, in tier: Tier) async throws -> ShardGroup {
         let view = try view(in: tier)
         guard view.isPending(part) else { return try view.part(part, store.missWork) }
         let work = Work(within: store.missWork)

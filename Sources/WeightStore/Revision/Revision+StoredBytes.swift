@@ -50,10 +50,7 @@ extension Revision {
     package func bytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false, work: Work? = nil
     ) throws -> StoredBytes {
-        let work = missWork(within: work)
-        return try fetchedBytes(of: file, in: range, continuing: continuing, work) { [store] error in
-            try store.recover(from: error, work)
-        }
+        try fetchedBytes(of: file, in: range, continuing: continuing, recovers: true, work: work)
     }
 
     /// As ``bytes(of:in:continuing:work:)``, for bytes that need no fetch. A read of a blob that was evicted meanwhile, or
@@ -71,17 +68,17 @@ extension Revision {
         return try StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
-    /// As ``bytes(of:in:continuing:work:)``, with a work that can be cancelled.
+    /// As ``bytes(of:in:continuing:work:)``, for callers that fetch again by themselves.
     ///
     /// - Parameters:
     ///   - lost: the error of a read that found a blob missing or damaged; its shard is fetched again.
+    ///   - recovers: whether a later read that finds a blob missing or damaged fetches it again; otherwise it throws.
     ///   - work: cancelling it ends the fetch, as ``Store/stopFetching()`` does.
-    ///   - recovery: called when a later read finds a blob missing or damaged; nil if that read throws.
     package func fetchedBytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false, after lost: StorageError? = nil,
-        _ work: Work, recovery: StoredBytes.Recovery? = nil
+        recovers: Bool = false, work: Work?
     ) throws -> StoredBytes {
-        let work = Work(within: store.missWork, work)
+        let work = missWork(within: work)
         let fetched: FileEntry
         do {
             fetched = try self.fetched(file, range, work)
@@ -101,6 +98,8 @@ extension Revision {
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
         countAccess(to: stored.shards, range, continuing)
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
+        var recovery: StoredBytes.Recovery?
+        if recovers { recovery = { [store] error in try store.recover(from: error, work) } }
         return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values), recovery: recovery)
     }
 

@@ -1,3 +1,4 @@
+import Files
 import ModelFormats
 import Storage
 import Support
@@ -30,7 +31,7 @@ extension WeightSet {
     ) throws -> [WeightSet] {
         var folders: [ByteText: [ByteText: FileFormat]] = [:]
         for file in files where file.format != .other {
-            folders[ByteText(folder(of: file.path)), default: [:]][ByteText(file.path)] = file.format
+            folders[ByteText(FileSystem.folder(of: file.path)), default: [:]][ByteText(file.path)] = file.format
         }
         let paths = Set(files.map { ByteText($0.path) })
         return try folders.sorted { $0.key < $1.key }.map { folder, weights in
@@ -74,11 +75,6 @@ extension WeightSet {
         name.byteParts(".").dropFirst().dropLast().contains { part in
             variants.contains(part.byteParts("-", maxSplits: 1)[0])
         }
-    }
-
-    private static func folder(of path: String) -> String {
-        let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
-        return slash.map { String(decoding: path.utf8[..<$0], as: UTF8.self) } ?? ""
     }
 }
 

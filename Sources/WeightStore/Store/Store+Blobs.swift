@@ -132,4 +132,21 @@ extension Store {
             return try MappedBlob(path: memory?.path ?? path, digest: digest, bytes: bytes)
         }
     }
+
+    /// Opens the blob of a shard for reading, and fetches the shard if it is not present.
+    ///
+    /// - Returns: a descriptor that the caller closes. If there is no room for the shard, its bytes are in memory until
+    ///   then.
+    func open(_ digest: ContentDigest, bytes: Int, state: ShardState, _ work: Work) throws -> Int32 {
+        let path = blobs.path(digest)
+        do {
+            guard state == .present else { throw StorageError.missing(path: path, digest: digest) }
+            return try FileDescriptor.blob(path, digest: digest, bytes: bytes).duplicate()
+        } catch let error as StorageError where error.lostBlob == digest {
+            let memory = try recover(from: error, work)
+            return try withExtendedLifetime(memory) {
+                try FileDescriptor.blob(memory?.path ?? path, digest: digest, bytes: bytes).duplicate()
+            }
+        }
+    }
 }

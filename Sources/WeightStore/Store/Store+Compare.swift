@@ -4,7 +4,7 @@ import Support
 
 extension Store {
     /// Compares the files of a revision with those that a hub lists: their sizes, and the digests that the hub publishes,
-    /// which are the SHA-256 of files in LFS and the git blob ids of all others. Blocks.
+    /// which are the SHA-256 of files in LFS and the git blob ids of all others.
     ///
     /// No bytes of files are fetched. Of the files here, only those that the hub has in git are read; the others have the
     /// digest that the catalog records, and ``verify(_:work:)`` compares their bytes with it.
@@ -14,11 +14,18 @@ extension Store {
     ///   - url: the URL of the hub.
     ///   - remote: the hub's branch, tag or commit. nil means the commit from which the revision was pulled; `main` for a
     ///     revision that no hub gave.
-    ///   - work: ends the call when it is cancelled.
+    ///   - work: cancelling it, or the task, ends the call.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``; ``FetchError/commitGone(model:commit:url:)``,
     ///   ``FetchError/unusable(url:reason:)`` also for an origin that lists no files, other ``FetchError``s;
     ///   `CancellationError`.
     public func compare(
+        _ name: String, with url: String, at remote: String? = nil, work: Work = Work()
+    ) async throws -> HubComparison {
+        try await work.run { try self.compareBlocking(name, with: url, at: remote, work: work) }
+    }
+
+    /// The blocking form of ``compare(_:with:at:work:)``, for threads outside of Swift's cooperative pool.
+    public func compareBlocking(
         _ name: String, with url: String, at remote: String? = nil, work: Work = Work()
     ) throws -> HubComparison {
         guard let hub = try origins.origin(checkOrigin(url)) as? any ModelOrigin else {

@@ -48,7 +48,7 @@ extension Store {
         let summary = try evictInTurn(request, Work(within: background.work))
         for outcome in summary.unchecked {
             logger.warning(
-                "\(outcome.origin): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
+                "\(outcome.origin.withoutURLSecrets): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
             )
         }
         return summary.stored

@@ -44,7 +44,7 @@ extension Store {
             for source in sources where try !source.isModel() {
                 throw StorageError.invalid(
                     what: "directory to import", value: source.location,
-                    reason: "\(Quantity.count(source.files.count, "file")), none with tensors, and no config.json")
+                    reason: "\(Quantity.count(source.files.count, "file")), none with weights, and no config.json")
             }
         }
         try reserve.require()

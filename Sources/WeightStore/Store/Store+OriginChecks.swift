@@ -162,7 +162,8 @@ extension Store {
             logger.warning("checks of origins were not recorded: \(error)")
         }
         for answer in answers where answer.state == .lacks {
-            logger.warning("\(answer.origin): does not hold \(answer.revision): \(answer.reason ?? "")")
+            logger.warning(
+                "\(answer.origin.withoutURLSecrets): does not hold \(answer.revision): \(answer.reason ?? "")")
         }
     }
 
@@ -271,7 +272,8 @@ extension Store {
     /// Removes an origin from revisions.
     ///
     /// - Parameters:
-    ///   - url: the URL of the origin.
+    ///   - url: the URL of the origin; without its secrets, as messages and listings show it, it means each that is shown
+    ///     so.
     ///   - name: a model (`org/name`: all of its revisions) or a revision (`org/name@rev`).
     ///   - force: whether the origin is removed even if it is the last one that has shards that are not stored.
     /// - Returns: the names of the revisions that had it.
@@ -284,11 +286,18 @@ extension Store {
             var models: Set<Int64> = []
             let rows = try Self.revisions(named: name, db)
             let before = try rows.map { try AbsentShards.count(of: $0.id, db).lostShards }
-            for row in rows where try OriginTable.remove(url, of: row.id, db) {
+            for row in rows {
+                let shown = try OriginTable.all(of: row.id, db).map(\.url).filter {
+                    ByteText($0.withoutURLSecrets) == ByteText(url)
+                }
+                let isRemoved = try (shown + [url]).map { try OriginTable.remove($0, of: row.id, db) }
+                guard isRemoved.contains(true) else { continue }
                 names.append(row.name)
                 models.insert(row.model)
             }
-            guard !names.isEmpty else { throw StorageError.notFound(kind: "origin", name: "\(url) of \(name)") }
+            guard !names.isEmpty else {
+                throw StorageError.notFound(kind: "origin", name: "\(url.withoutURLSecrets) of \(name)")
+            }
             for (row, lost) in zip(rows, before) where !force {
                 let now = try AbsentShards.count(of: row.id, db).lostShards
                 if now > lost {

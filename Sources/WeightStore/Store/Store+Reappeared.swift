@@ -4,9 +4,10 @@ import GRDB
 import Storage
 import Support
 
-/// Blobs that are back: the catalog lists their shards as missing or quarantined.
+/// Blobs that are back: the catalog lists their shards as missing or quarantined. So are those of evicted shards that no
+/// origin has: an eviction or a fetch that was killed has left the file, and it is the last copy.
 extension Store {
-    /// Hashes the file of a shard that is listed as missing or quarantined, and makes the shard present again.
+    /// Hashes the file of a shard that is not listed as present, and makes the shard present again.
     ///
     /// - Parameter file: the path of the file: that of the blob, or one in `quarantine/`, which becomes the blob.
     /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
@@ -22,10 +23,10 @@ extension Store {
         }
         let blob = blobs.path(shard.digest)
         return try catalog.write { db in
-            guard let row = try ShardTable.find(shard.digest, db), row.state == .missing || row.state == .quarantined
-            else { return false }
+            guard let row = try ShardTable.find(shard.digest, db), row.state != .present else { return false }
             guard found == shard.digest else {
-                if file == blob {
+                // The damaged file of an evicted shard is garbage.
+                if file == blob, row.state != .evicted {
                     try moveToQuarantine(shard.digest)
                     try ShardTable.mark(shard.digest, as: .quarantined, db)
                 }
@@ -42,6 +43,13 @@ extension Store {
             logger.notice("shard \(shard.digest.short): its file is back; present again")
             return true
         }
+    }
+
+    /// The evicted shards that no origin has.
+    static func lostEvicted(_ db: Database) throws -> [ShardTable.Entry] {
+        var lost: Set<ContentDigest> = []
+        _ = try AbsentShards.count(of: nil, db) { _, digest in lost.insert(digest) }
+        return lost.isEmpty ? [] : try ShardTable.evicted(db).filter { lost.contains($0.digest) }
     }
 
     /// Moves a damaged blob to `quarantine/`, durably. Call it under the write lock. An earlier file of the shard stays

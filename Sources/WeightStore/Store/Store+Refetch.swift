@@ -73,6 +73,52 @@ extension Store {
         return wanted
     }
 
+    /// Reads parts of a tensor in an absent shard from the nearest origin that has it, into a buffer only.
+    ///
+    /// - Parameter start: the position of the tensor in the shard.
+    /// - Returns: false if no origin is known to have the shard.
+    func passThrough(
+        _ parts: TensorParts, at start: Int, of digest: ContentDigest, into buffer: UnsafeMutableRawBufferPointer,
+        _ work: Work
+    ) throws -> Bool {
+        guard let wanted = try catalog.read({ db in try WantedShard.find(digest, db) }), !wanted.sources.isEmpty else {
+            return false
+        }
+        try fromNearestOrigin(wanted, work) { source, origin in
+            try parts.read(into: buffer, leastBytes: TensorParts.leastRemoteBytes) { position, piece in
+                try work.check()
+                let first = start + position
+                let request = source.request.only(first..<first + piece.count)
+                var left = piece.count
+                try origin.fetch(request, work) { offset, run in
+                    left -= Self.copy(run, at: offset - first, into: piece)
+                }
+                guard left == 0 else {
+                    throw StoreError.originFailed(
+                        origin: source.url, digest: digest, reason: "it sent \(left) bytes less than requested")
+                }
+            }
+        }
+        return true
+    }
+
+    /// Copies the part of a run that lies in a buffer, of which the run begins at an offset.
+    ///
+    /// Not inlined, because of a compiler bug: see `FileMapping.copy`.
+    ///
+    /// - Returns: the number of bytes copied.
+    @inline(never)
+    private static func copy(
+        _ run: UnsafeRawBufferPointer, at offset: Int, into buffer: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        let (first, end) = (max(offset, 0), min(offset + run.count, buffer.count))
+        guard first < end else { return 0 }
+        let part = first..<end
+        UnsafeMutableRawBufferPointer(rebasing: buffer[part]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: run[part.lowerBound - offset..<part.upperBound - offset]))
+        return part.count
+    }
+
     /// Calls `body` with one origin of a shard after another, the nearest first, until it succeeds.
     private func fromNearestOrigin(
         _ wanted: WantedShard, _ work: Work,

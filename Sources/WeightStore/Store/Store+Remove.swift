@@ -6,8 +6,8 @@ import Support
 extension Store {
     /// Removes models with all of their revisions (`org/name`), or single revisions (`org/name@rev`).
     ///
-    /// Evicted shards that other revisions contain are fetched before the removal if those revisions have no checked
-    /// origin: afterwards no origin could supply them. Blocks.
+    /// Shards that are evicted, or whose blobs are gone, are fetched before the removal if other revisions contain them that
+    /// have no checked origin: afterwards no origin could supply them. Blocks.
     ///
     /// The revisions are removed at once, in one short transaction. Their rows and blobs are then removed in slices,
     /// between which other processes read and write. If the call ends before all are removed, the next collection
@@ -123,6 +123,9 @@ extension Store {
         var fetched: [ContentDigest: NeededShard] = [:]
         var unfetchable: [ContentDigest: String] = [:]
         let spare = SpareReserve(reserve)
+        // While the blobs are not mounted, none is known to be gone, and a removal is refused below.
+        let hasBlobs = (try? requireOwnBlobs()) != nil
+        let isGone = { [blobs] (digest: ContentDigest) in try hasBlobs && FileSystem.isAbsent(blobs.path(digest)) }
         // Before anything is fetched.
         if !dryRun { try spare.retrying { try catalog.write(work: work) { db in try authority.require(db) } } }
         var round = 0
@@ -132,7 +135,7 @@ extension Store {
             let holders = try leases.holders()
             let living = dryRun || counts ? holders.map(\.lease) : nil
             let (plan, dryRunSummary) = try catalog.read { db in
-                var plan = try RemovalPlan(countingBeside: living, unfetchable: unfetchable, db)
+                var plan = try RemovalPlan(countingBeside: living, unfetchable: unfetchable, isGone: isGone, db)
                 try choose(&plan, holders, db)
                 return (plan, dryRun ? try plan.summary(db) : nil)
             }
@@ -147,6 +150,7 @@ extension Store {
                 }
                 var summary = try finish(removal, spare, work)
                 summary.report(Array(fetched.values))
+                if summary.shards > 0 { reportMappings(&summary) }
                 return summary
             } catch is Outdated {
                 guard round <= Self.mostRounds else {
@@ -209,6 +213,17 @@ extension Store {
         summary.kvBlocks = slices.totals.kvBlocks
         summary.bytes = slices.totals.bytes
         return summary
+    }
+
+    /// Unmaps what was removed, and adds what other processes map to the summary.
+    private func reportMappings(_ summary: inout RemovalSummary) {
+        releaseRemovedFiles()
+        do {
+            summary.stillMapped = try deletedMappings()
+        } catch {
+            // Logged and not thrown: the removal has succeeded.
+            logger.warning("the deleted files that processes map could not be listed: \(error)")
+        }
     }
 
     /// The slices that remove the rows which removed revisions leave behind, and their blobs.

@@ -9,8 +9,13 @@ extension Store {
     ///   `model` alone means the ref `main` or, without that ref, the last version. `model@v3` is the ref `v3` or,
     ///   without that ref, version 3.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``, ``StorageError/ambiguous(name:matches:)``.
-    public func revision(_ name: String) throws -> Revision {
-        let revision = try heldRevision(name)
+    public func revision(_ name: String) throws -> Revision { try revision(name, work: nil) }
+
+    /// As ``revision(_:)``. The call waits if another process removes models now.
+    ///
+    /// - Parameter work: cancelling it ends the wait with `CancellationError`.
+    public func revision(_ name: String, work: Work?) throws -> Revision {
+        let revision = try heldRevision(name, work)
         try noteLocalVersion(name, revision)
         accesses.revision(revision.id)
         return revision
@@ -29,14 +34,17 @@ extension Store {
     }
 
     /// As `revision`, without counting a use.
-    func heldRevision(_ name: String) throws -> Revision {
+    func heldRevision(_ name: String, _ work: Work? = nil) throws -> Revision {
         while true {
             let row = try catalog.read { db in try RevisionRow.find(name, db) }
-            let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest)) {
+            let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest), work) {
                 try catalog.read { db in try RevisionTable.exists(row.id, db) }
             }
             // Removed between the lookup and the lease: the next lookup throws `notFound`, or finds another revision.
-            guard isHeld else { continue }
+            guard isHeld else {
+                try work?.check()
+                continue
+            }
             return Revision(row, store: self)
         }
     }

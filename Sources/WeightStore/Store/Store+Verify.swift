@@ -155,7 +155,7 @@ extension Store {
     /// - Returns: their number.
     private func reinstateLostShards(_ work: Work) throws -> Int {
         var count = 0
-        let lost = try catalog.read { db in try ShardTable.lost(db) }
+        let lost = try catalog.read { db in try ShardTable.lost(db) + Self.lostEvicted(db) }
         // A shard may have several files there: one for each time that it was damaged.
         let quarantine = lost.isEmpty ? [] : try FileSystem.entries(path + "/quarantine")
         for shard in lost {

@@ -1,3 +1,4 @@
+import DeviceMemory
 import Foundation
 import Storage
 import Support
@@ -149,7 +150,11 @@ extension WarmSummary {
             failed[index] = entry(failed[index].bytes + step.bytes, failed[index].reason, failed[index].message)
             return
         }
-        let isFull = if case TierError.full = error { true } else { false }
+        let isFull =
+            switch error {
+            case TierError.full, DeviceError.outOfMemory: true
+            default: false
+            }
         failed.append(
             isFull
                 ? entry(step.bytes, .doesNotFit, "other loads filled the tier meanwhile")

@@ -12,7 +12,7 @@ extension Store {
         flush()
         let memory = try tiers.open(request.tier)
         let now = StoreClock.now
-        var plan = WarmPlan(tier: request.tier, budget: memory.budget)
+        var plan = WarmPlan(tier: request.tier, budget: memory.attainableBudget)
         let (chosen, others) = try catalog.read { db in try choose(request, now: now, db) }
         plan.beyondTop = others
         var candidates: [WarmPlanner.Candidate] = []

@@ -43,8 +43,10 @@ public final class Store: Sendable {
     let promptChanges = Atomic<Int>(0)
     let background: BackgroundEviction
     let passing = PassedThrough()
+    let removals = RemovalWatch()
     let logger: Logger
-    let cores: Int
+    /// Counted at the first use: it reads several files of the kernel.
+    var cores: Int { SystemCores.count }
     /// Whether opening the store released the reserve, because the disk was full.
     private let hasReleasedReserve: Bool
 
@@ -54,15 +56,17 @@ public final class Store: Sendable {
     ///   - path: the directory of the store.
     ///   - create: whether the directory and an empty store are created if there is none.
     ///   - logger: receives warnings and errors that no call throws.
-    /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``.
-    public convenience init(at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore")) throws
-    {
-        try self.init(at: path, create: create, logger: logger, trace: nil)
+    ///   - work: cancelling it ends the call, which may wait for the locks of other processes.
+    /// - Throws: ``StorageError/notAStore(path:)``, ``StorageError``, ``FileError``, `CancellationError`.
+    public convenience init(
+        at path: String, create: Bool = false, logger: Logger = Logger(label: "weightstore"), work: Work? = nil
+    ) throws {
+        try self.init(at: path, create: create, logger: logger, work: work, trace: nil)
     }
 
     /// - Parameter trace: receives every SQL statement.
     package init(
-        at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"),
+        at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"), work: Work? = nil,
         trace: (@Sendable (String) -> Void)?
     ) throws {
         // A model has more shards than the usual soft limit allows files.
@@ -93,6 +97,8 @@ public final class Store: Sendable {
         if !access.isReadOnly { try Self.createFolders(path) }
         self.logger = logger
         let missWork = Work()
+        // All waits of this call end with `missWork`. Once the store is open, `work` no longer ends it.
+        var opening = work?.onCancel { missWork.cancel() }
         let waits = LockWait(missWork) { logger.warning("\($0)") }
         (self.missWork, self.waits) = (missWork, waits)
         background = BackgroundEviction(within: missWork)
@@ -100,7 +106,6 @@ public final class Store: Sendable {
         self.blobs = blobs
         recorder = AccessRecorder(path)
         tiers = TierSet(recorder: recorder) { blobs.path($0) }
-        cores = SystemCores.count
         reserve = Reserve(path: path + "/reserve")
         let parts: (LeaseDirectory, Catalog)
         do {
@@ -120,7 +125,15 @@ public final class Store: Sendable {
             if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
             try refetch(digest, work: work)
         }
-        if !access.isReadOnly { background.start { [weak self] in self?.evictPeriodically() } }
+        withExtendedLifetime(opening) {}
+        opening = nil
+        try work?.check()
+        if !access.isReadOnly {
+            background.start { [weak self] in
+                self?.evictPeriodically()
+                self?.releaseRemovedFilesPeriodically()
+            }
+        }
     }
 
     deinit {
@@ -169,7 +182,7 @@ public final class Store: Sendable {
     /// Writes the marker in `blobs/` at the first open. If that fails, the store opens: a deletion tries again, and is
     /// refused without the marker.
     private static func establishIdentity(_ catalog: Catalog, _ blobs: BlobDirectory, _ logger: Logger) throws {
-        if try catalog.read(StoreIdentity.isMarked) { return }
+        if try catalog.readAtOpening(StoreIdentity.isMarked) { return }
         do {
             try catalog.write(within: .seconds(2)) { db in try StoreIdentity.establish(blobs, db) }
         } catch StorageError.busy {

@@ -116,6 +116,10 @@ static void check_arguments(const char *path, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_at(NULL, 0, &file));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_read_file(revision, "no.json", 0, &byte, 1, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, NULL, 0, &byte, 1, &count));
+    FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_metadata_count(revision, "no.gguf", &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_count(revision, NULL, &count));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_count(revision, "config.json", NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_at(revision, "config.json", 0, NULL));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, NULL, 1, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, SIZE_MAX, &count));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_file(revision, "config.json", 0, &byte, 1, NULL));
@@ -282,9 +286,20 @@ static void check_files(weightstore_revision *revision) {
         EXPECT(count == file.bytes);
         OK(weightstore_read_file(revision, file.path, file.bytes - 1, two, 2, &count));
         EXPECT(count == 1 && two[0] == whole[file.bytes - 1]);
+        const int is_model = strcmp(file.path, "model.safetensors") == 0;
+        OK(weightstore_metadata_count(revision, file.path, &count));
+        EXPECT(is_model || count == 0);
+        weightstore_metadata metadata = {.struct_size = sizeof metadata};
+        for (size_t entry = 0; entry < count; entry++) {
+            OK(weightstore_metadata_at(revision, file.path, entry, &metadata));
+            const weightstore_text *value = metadata.values;
+            EXPECT(metadata.key[0] != 0 && strcmp(metadata.type, "string") == 0 && metadata.count == -1);
+            EXPECT(value->data[value->size] == 0);
+        }
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_metadata_at(revision, file.path, count, &metadata));
         int32_t selected = -1;
         OK(weightstore_file_is_selected(revision, i, &selected));
-        EXPECT(selected == (strcmp(file.path, "model.safetensors") == 0));
+        EXPECT(selected == is_model);
         FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_file_is_selected(revision, info.files, &selected));
         if (strcmp(file.path, "config.json") == 0) seen = whole[0] == '{' && strcmp(file.format, "other") == 0;
         free(whole);
@@ -385,6 +400,75 @@ static void check_equal_tensors(weightstore_revision *revision) {
     OK(weightstore_lease_release(all));
 }
 
+/* One call for many tensors, writable memory, and parts of tensors. */
+static void check_batches(weightstore_store *store, weightstore_revision *revision) {
+    weightstore_revision_info info = {.struct_size = sizeof info};
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_lease *all, *own, *lazy;
+    OK(weightstore_revision_describe(revision, &info));
+    size_t count = info.tensors;
+    weightstore_tensor *known = calloc(count, sizeof *known), *read = calloc(count, sizeof *read);
+    weightstore_tensor *written = calloc(count, sizeof *written);
+    weightstore_lease **shared = calloc(count, sizeof *shared);
+    known[0].struct_size = read[0].struct_size = written[0].struct_size = sizeof *known;
+    OK(weightstore_tensors(revision, 0, count, known));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensors(revision, 1, count, known));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tensors(revision, SIZE_MAX, 1, known));
+    OK(weightstore_tensors(revision, count, 0, NULL));
+    OK(weightstore_lease_file(revision, NULL, "ram", &all));
+    OK(weightstore_lease_tensors(all, 0, count, read));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_writable(revision, NULL, NULL, 2, &own));
+    OK(weightstore_lease_writable(revision, NULL, NULL, 0, &own));
+    OK(weightstore_lease_tensors(own, 0, count, written));
+    OK(weightstore_lease_share_tensors(own, 0, count, shared));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(all, 0, 0, 1));
+    for (size_t i = 0; i < count; i++) {
+        weightstore_tensor one = leased(all, i);
+        EXPECT(strcmp(known[i].name, one.name) == 0 && strcmp(written[i].name, one.name) == 0);
+        EXPECT(read[i].data == one.data && read[i].bytes == one.bytes && written[i].bytes == one.bytes);
+        EXPECT(one.bytes == 0 || memcmp(written[i].data, one.data, one.bytes) == 0);
+        /* A whole tensor, and every second byte of 16. */
+        uint8_t *bytes = malloc(one.bytes + 1), few[8];
+        weightstore_tensor_parts whole = {sizeof whole, 0, one.bytes, 0, 1}, odd = {sizeof odd, 1, 1, 2, 8};
+        OK(weightstore_read_tensor(revision, one.file, one.name, &whole, bytes, one.bytes));
+        EXPECT(one.bytes == 0 || memcmp(bytes, one.data, one.bytes) == 0);
+        if (one.bytes > 16) {
+            OK(weightstore_read_tensor(revision, one.file, one.name, &odd, few, sizeof few));
+            for (int j = 0; j < 8; j++) EXPECT(few[j] == bytes[1 + 2 * j]);
+            FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_read_tensor(revision, one.file, one.name, &odd, few, 7));
+        }
+        int32_t stored = 0;
+        OK(weightstore_tensor_is_stored(revision, one.file, one.name, &stored));
+        EXPECT(stored == 1);
+        OK(weightstore_lease_writable(revision, one.file, one.name, WEIGHTSTORE_LEASE_LAZY, &lazy));
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(lazy, 0, 0, one.bytes + 1));
+        OK(weightstore_lease_read(lazy, 0, one.bytes / 3, one.bytes - one.bytes / 3));
+        weightstore_tensor late = leased(lazy, 0);
+        EXPECT(one.bytes == 0 || memcmp(late.data, one.data, one.bytes) == 0);
+        OK(weightstore_lease_release(lazy));
+        free(bytes);
+    }
+    /* Writable memory is that of one tensor, its own lease holds it, and the store does not change. */
+    OK(weightstore_lease_release(own));
+    for (size_t i = 0; i < count; i++) memset((void *)written[i].data, (int)i, written[i].bytes);
+    for (size_t i = 0; i < count; i++) {
+        if (written[i].bytes == 0) continue;
+        EXPECT(((const uint8_t *)written[i].data)[0] == (uint8_t)i);
+        EXPECT(((const uint8_t *)written[i].data)[written[i].bytes - 1] == (uint8_t)i);
+        OK(weightstore_lease_writable(revision, read[i].file, read[i].name, 0, &lazy));
+        EXPECT(memcmp(leased(lazy, 0).data, read[i].data, read[i].bytes) == 0);
+        OK(weightstore_lease_release(lazy));
+    }
+    for (size_t i = 0; i < count; i++) OK(weightstore_lease_release(shared[i]));
+    OK(weightstore_lease_release(all));
+    OK(weightstore_statistics(store, "ram", &statistics));
+    EXPECT(statistics.leased == 0);
+    free(known);
+    free(read);
+    free(written);
+    free(shared);
+}
+
 static weightstore_revision *shared_revision;
 static uint64_t layer_sums[2];
 
@@ -466,6 +550,69 @@ static void check_work(const char *path, const char *model) {
     OK(weightstore_close(store));
 }
 
+/* Tiers return their memory: cleared, closed, and opened again with another budget. */
+static void check_memory(const char *path, const char *model) {
+    weightstore_store *store;
+    weightstore_revision *revision;
+    weightstore_lease *held, *lease = NULL;
+    weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
+    weightstore_tier_options options = {.struct_size = sizeof options};
+    uint64_t bytes = 7;
+    OK(weightstore_open(path, &store));
+    OK(weightstore_resolve(store, model, &revision));
+    OK(weightstore_tier_clear(store, "ram", &bytes));
+    EXPECT(bytes == 0);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_clear(NULL, "ram", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_clear(store, "disk", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_close(store, NULL, &bytes));
+    FAILS(WEIGHTSTORE_INVALID_HANDLE, weightstore_tier_close((weightstore_store *)revision, "ram", &bytes));
+    const char *wrong[] = {"", "0", "12X", "101%", "\xff"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", wrong[i], &bytes));
+    }
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", NULL, &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("disk", "8G", &bytes));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_tier_budget("ram", "8G", NULL));
+    OK(weightstore_tier_budget("ram", "8GiB", &bytes));
+    EXPECT(bytes == (uint64_t)8 << 30);
+    OK(weightstore_tier_budget("host", "50%", &bytes));
+    EXPECT(bytes > 0);
+
+    const char *tiers[] = {"ram", "host"};
+    for (size_t i = 0; i < 2; i++) {
+        OK(weightstore_lease_layer(revision, NULL, 0, tiers[i], &held));
+        OK(weightstore_lease_layer(revision, NULL, 1, tiers[i], &lease));
+        OK(weightstore_lease_release(lease));
+        uint64_t freed = 0;
+        // The thread that loaded the bytes may release them a moment later.
+        for (int tries = 0; tries < 60000; tries++) {
+            OK(weightstore_tier_clear(store, tiers[i], &bytes));
+            OK(weightstore_statistics(store, tiers[i], &statistics));
+            freed += bytes;
+            if (freed > 0 && statistics.bytes == statistics.leased) break;
+            poll(NULL, 0, 1);
+        }
+        EXPECT(freed > 0 && statistics.bytes == statistics.leased && statistics.leased > 0);
+        weightstore_tensor tensor = leased(held, 0);
+        uint64_t sum = fnv(tensor.data, tensor.bytes);
+        OK(weightstore_tier_close(store, tiers[i], NULL));
+        FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_statistics(store, tiers[i], &statistics));
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer(revision, NULL, 0, tiers[i], &lease));
+        EXPECT(strstr(weightstore_last_message(), "closed"));
+        EXPECT(fnv(tensor.data, tensor.bytes) == sum);
+        options.budget = (64 << 20) + i;
+        OK(weightstore_open_tier(store, tiers[i], &options));
+        OK(weightstore_lease_layer(revision, NULL, 0, tiers[i], &lease));
+        EXPECT(fnv(leased(lease, 0).data, leased(lease, 0).bytes) == sum);
+        OK(weightstore_statistics(store, tiers[i], &statistics));
+        EXPECT(statistics.budget == options.budget / 512 * 512 || statistics.budget == options.budget);
+        OK(weightstore_lease_release(held));
+        OK(weightstore_lease_release(lease));
+    }
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
+}
+
 static void check_fork(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease, *other;
     DLManagedTensor *managed;
@@ -496,6 +643,34 @@ static void check_fork(weightstore_store *store, weightstore_revision *revision)
     OK(weightstore_lease_release(lease));
 }
 
+/* A lease that is ready when its copies are queued has addresses, and an event unless the bytes have arrived by then. */
+static void check_queued(weightstore_revision *revision) {
+    weightstore_part part = {.struct_size = sizeof part, .kind = WEIGHTSTORE_PART_LAYERS};
+    weightstore_lease_options options = {.struct_size = sizeof options, .when_queued = 1};
+    weightstore_pending_lease *pending;
+    weightstore_lease *lease, *one;
+    void *event, *again;
+    DLManagedTensor *managed;
+    OK(weightstore_lease_begin(revision, &part, "gpu", &options, &pending));
+    OK(weightstore_lease_wait(pending, -1, &lease));
+    OK(weightstore_pending_release(pending));
+    OK(weightstore_lease_event(lease, &event));
+    OK(weightstore_lease_event(lease, &again));
+    EXPECT(event == again);
+    EXPECT(leased(lease, 0).data != NULL && leased(lease, 0).device_type == 2);
+    OK(weightstore_lease_share(lease, 0, &one));
+    OK(weightstore_dlpack(lease, 0, 0, &managed));
+    EXPECT(managed->dl_tensor.data == leased(one, 0).data);
+    managed->deleter(managed);
+    OK(weightstore_lease_release(one));
+    OK(weightstore_lease_release(lease));
+    /* A later lease waits until the bytes are there. */
+    OK(weightstore_lease_layer(revision, NULL, 0, "gpu", &lease));
+    OK(weightstore_lease_event(lease, &event));
+    EXPECT(event == NULL);
+    OK(weightstore_lease_release(lease));
+}
+
 static void check_gpu(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease;
     weightstore_tier_statistics statistics = {.struct_size = sizeof statistics};
@@ -503,6 +678,7 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
     DLManagedTensor *managed;
     DLManagedTensorVersioned *versioned;
     OK(weightstore_open_tier(store, "gpu", &options));
+    check_queued(revision);
     OK(weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
     weightstore_tensor tensor = leased(lease, 0);
     EXPECT(tensor.data != NULL && tensor.device_type == 2 && tensor.device_id == 0);
@@ -523,6 +699,12 @@ static void check_gpu(weightstore_store *store, weightstore_revision *revision) 
         OK(weightstore_statistics(store, "gpu", &statistics));
     }
     EXPECT(statistics.leased == 0 && statistics.budget == options.budget);
+    uint64_t bytes = 0;
+    OK(weightstore_tier_clear(store, "cuda:0", &bytes));
+    EXPECT(bytes == statistics.bytes && bytes > 0);
+    OK(weightstore_tier_close(store, "gpu", &bytes));
+    EXPECT(bytes == 0);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_layer(revision, NULL, 1, "gpu", &lease));
 }
 
 int main(int argc, char **argv) {
@@ -540,8 +722,10 @@ int main(int argc, char **argv) {
     check_leases(store, revision);
     check_dlpack(store, revision);
     check_equal_tensors(revision);
+    check_batches(store, revision);
     check_threads(revision);
     check_work(argv[1], argv[2]);
+    check_memory(argv[1], argv[2]);
     if (argc == 4) check_gpu(store, revision);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));

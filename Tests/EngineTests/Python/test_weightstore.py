@@ -4,6 +4,7 @@ Run by PythonTests.swift: with the package on PYTHONPATH, WEIGHTSTORE_LIBRARY, a
 PyTorch are skipped without it.
 """
 
+import asyncio
 import ctypes
 import gc
 import http.server
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
+import traceback
 import types
 import unittest
 import unittest.mock
@@ -79,6 +82,34 @@ def setUpModule():
 def leased():
     gc.collect()
     return weightstore._safetensors._store(STORE).statistics("ram").leased
+
+
+def cached(path):
+    """The bytes of a file that are in the page cache."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        address = libc.mmap(None, ctypes.c_size_t(size), 1, 1, file.fileno(), ctypes.c_long(0))
+    states = (ctypes.c_ubyte * ((size + 4095) // 4096))()
+    assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), states) == 0
+    libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+    return sum(state & 1 for state in states) * 4096
+
+
+def forked(test, body):
+    """Runs a function in a forked child, which must end without an exception."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    test.assertEqual(os.waitpid(child, 0)[1], 0)
 
 
 class Loading(unittest.TestCase):
@@ -199,12 +230,89 @@ class Loading(unittest.TestCase):
         with weightstore.safe_open("test/gguf", "np", store=STORE) as opened:
             np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_q.weight"), matrix)
             self.assertEqual(opened.get_slice("blk.0.attn_k.weight").get_shape(), [2, 32])
-            with self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0"):
-                opened.get_tensor("blk.0.attn_k.weight")
+            for load in (
+                lambda: opened.get_tensor("blk.0.attn_k.weight"), lambda: opened.get_slice("blk.0.attn_k.weight")[1:],
+                lambda: opened.get_tensors(), lambda: lease["blk.0.attn_k.weight"].numpy(),
+            ):
+                with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease, \
+                        self.assertRaisesRegex(weightstore.SafetensorError, "Q8_0 of blk.0.attn_k.weight.*quantized=.raw"):
+                    load()
         with weightstore.open(STORE).revision("test/gguf").lease_layer(0) as lease:
             memory = lease["blk.0.attn_k.weight"].memory()
-        self.assertEqual(bytes(memory), gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0).tobytes())
+        packed = gguf.quantize(quantized, gguf.GGMLQuantizationType.Q8_0)
+        self.assertEqual(bytes(memory), packed.tobytes())
+        # Quantized tensors as bytes, in the shape that the package gguf uses, too.
+        raw = weightstore.load_file("test/gguf", framework="np", quantized="raw", store=STORE)
+        np.testing.assert_array_equal(raw["blk.0.attn_q.weight"], matrix)
+        self.assertEqual((raw["blk.0.attn_k.weight"].dtype, raw["blk.0.attn_k.weight"].shape), (np.uint8, (2, 34)))
+        np.testing.assert_array_equal(raw["blk.0.attn_k.weight"], packed)
+        with weightstore.safe_open("test/gguf", "np", quantized="raw", store=STORE) as opened:
+            info = opened.info("blk.0.attn_k.weight")
+            self.assertEqual((info.dtype, info.shape), ("Q8_0", (2, 32)))
+            part = opened.get_slice("blk.0.attn_k.weight")
+            self.assertEqual((part.get_dtype(), part.get_shape()), ("Q8_0", [2, 34]))
 
+            def read():
+                np.testing.assert_array_equal(opened.get_tensor("blk.0.attn_k.weight"), packed)
+                np.testing.assert_array_equal(part[1:], packed[1:])
+                np.testing.assert_array_equal(part[:, 3:9], packed[:, 3:9])
+                np.testing.assert_array_equal(part[-1, 33], packed[-1, 33])
+
+            read()
+            forked(self, read)
+        with self.assertRaisesRegex(weightstore.SafetensorError, "quantized .bytes."):
+            weightstore.load_file("test/gguf", framework="np", quantized="bytes", store=STORE)
+        if TORCH:
+            raw = weightstore.load_file("test/gguf", quantized="raw", store=STORE)
+            np.testing.assert_array_equal(raw["blk.0.attn_k.weight"].numpy(), packed)
+            with weightstore.safe_open("test/gguf", "pt", quantized="raw", store=STORE) as opened:
+                part = opened.get_slice("blk.0.attn_k.weight")[:, 3:9]
+            np.testing.assert_array_equal(part.numpy(), packed[:, 3:9])
+            with self.assertRaisesRegex(weightstore.SafetensorError, "quantized=.raw"):
+                weightstore.load_file("test/gguf", store=STORE)
+
+    def test_metadata_has_every_value_with_its_type(self):
+        import gguf
+
+        expected = {
+            "general.architecture": "llama", "llama.block_count": 32, "a.u8": 255, "a.i8": -128, "a.u16": 65535,
+            "a.i16": -32768, "a.i32": -(1 << 31), "a.u64": (1 << 64) - 1, "a.i64": -(1 << 63), "a.f32": 0.5,
+            "a.f64": 1e-300, "a.yes": True, "a.text": "n\u00e9\nzwei", "a.empty": "",
+            "tokenizer.ggml.tokens": ["", "n\u00e9", *(f"token {number}" for number in range(60000))],
+            "tokenizer.ggml.scores": [0.25 * number for number in range(60002)],
+            "tokenizer.ggml.token_type": [-1, 0, 6], "a.flags": [True, False],
+        }
+
+        def write(path):
+            writer = gguf.GGUFWriter(path + "/vocabulary.gguf", "llama")
+            writer.add_block_count(32)
+            for add, key in (
+                ("uint8", "u8"), ("int8", "i8"), ("uint16", "u16"), ("int16", "i16"), ("int32", "i32"), ("uint64", "u64"),
+                ("int64", "i64"), ("float32", "f32"), ("float64", "f64"), ("bool", "yes"),
+            ):
+                getattr(writer, "add_" + add)("a." + key, expected["a." + key])
+            writer.add_string("a.text", expected["a.text"])
+            writer.add_key_value("a.empty", "", gguf.GGUFValueType.STRING)
+            for key in ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "a.flags"):
+                writer.add_array(key, expected[key])
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+
+        imported("test/metadata", write, "--any")
+        revision = weightstore.open(STORE).revision("test/metadata")
+        found = revision.metadata("vocabulary.gguf")
+        self.assertEqual(found, expected)
+        self.assertEqual(list(found)[:2], ["general.architecture", "llama.block_count"])
+        self.assertIs(found["a.yes"], True)
+        self.assertEqual([type(value) for value in found["a.flags"]], [bool, bool])
+        self.assertEqual(revision.metadata("vocabulary.gguf"), expected)
+        safe = weightstore.open(STORE).revision("test/model")
+        self.assertEqual(safe.metadata("model.safetensors"), {"by": "tests", "format": "np"})
+        self.assertEqual(safe.metadata("config.json"), {})
+        with self.assertRaisesRegex(weightstore.NotFoundError, "absent.gguf"):
+            revision.metadata("absent.gguf")
 
     def test_evicted_shards_are_fetched_from_their_origin(self):
         array = np.random.default_rng(3).standard_normal((600, 512)).astype(np.float32)
@@ -219,6 +327,16 @@ class Loading(unittest.TestCase):
         subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         shards = [tensor.shard for tensor in weightstore.open(STORE).revision("test/origin").tensors()]
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
+        # A forked child can fetch, too: also through a reader that its parent has opened.
+        with weightstore.safe_open("test/origin", "np", store=STORE) as reader:
+            part = reader.get_slice("layers.0.weight")
+            forked(self, lambda: np.testing.assert_array_equal(part[3:7, 5:], array[3:7, 5:]))
+            for load in (
+                lambda: reader.get_tensor("layers.0.weight"),
+                lambda: weightstore.load_file("test/origin", framework="np", store=STORE)["layers.0.weight"],
+            ):
+                forked(self, lambda: np.testing.assert_array_equal(load(), array))
+                subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
 
@@ -502,6 +620,56 @@ class SafeOpen(unittest.TestCase):
                 outcomes["same"] += 1
         self.assertGreater(min(outcomes.values()), 20)
 
+    def test_a_slice_reads_its_bytes_alone(self):
+        rows = np.arange(16 << 20, dtype=np.uint32).reshape(1 << 12, 1 << 12)
+        imported("slice/disk", lambda path: safetensors.numpy.save_file({"layers.0.w": rows}, path + "/model.safetensors"))
+        with weightstore.open(STORE).revision("slice/disk") as revision:
+            [tensor] = revision.tensors()
+            blob = f"{STORE}/blobs/{tensor.shard[:2]}/{tensor.shard}"
+            with open(blob, "rb") as stored:
+                os.fsync(stored.fileno())
+                os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            with weightstore.safe_open(revision, "np") as opened:
+                self.assertEqual(int(opened.get_slice("layers.0.w")[512:1024].sum()), int(rows[512:1024].sum()))
+                np.testing.assert_array_equal(opened.get_slice("layers.0.w")[7, 5:9], rows[7, 5:9])
+            self.assertLess(cached(blob), tensor.bytes // 2)
+            # 8 MiB of columns, and 3 rows.
+            for offset, size, stride, count, expected in (
+                    (1 << 11, 1 << 11, 1 << 14, 1 << 12, rows[:, 512:1024]), (5 << 14, 3 << 14, 0, 1, rows[5:8])):
+                buffer = bytearray(size * count)
+                revision.read_tensor("layers.0.w", buffer, offset=offset, size=size, stride=stride, count=count)
+                self.assertEqual(bytes(buffer), np.ascontiguousarray(expected).tobytes())
+            for wrong in (dict(offset=tensor.bytes, size=1), dict(offset=0, size=8, stride=4, count=2),
+                          dict(offset=0, size=1 << 62, stride=1 << 62, count=8)):
+                with self.assertRaises(weightstore.InvalidArgumentError):
+                    revision.read_tensor("layers.0.w", bytearray(16), **wrong)
+            with self.assertRaises(weightstore.InvalidArgumentError):
+                revision.read_tensor("layers.0.w", bytearray(15), offset=0, size=16)
+            with self.assertRaises(weightstore.NotFoundError):
+                revision.read_tensor("layers.9.w", bytearray(16), offset=0, size=16)
+
+    def test_a_slice_of_an_evicted_tensor_is_read_from_its_origin_and_the_rest_is_not(self):
+        array = np.random.default_rng(5).standard_normal((1024, 1024)).astype(np.float32)
+        path = os.path.join(DIRECTORY.name, "slice-origin")
+        os.mkdir(path)
+        safetensors.numpy.save_file({"layers.0.w": array}, path + "/model.safetensors")
+        tool, end = os.environ["WEIGHTSTORE_TOOL"], ["--store", STORE]
+        subprocess.run([tool, "import", path, "--name", "slice/origin", "--origin", "file://" + path, *end], check=True,
+                       stdout=subprocess.DEVNULL)
+        subprocess.run([tool, "evict", "--free", "1G", *end], check=True, stdout=subprocess.DEVNULL)
+        with weightstore.open(STORE).revision("slice/origin") as revision:
+            self.assertFalse(revision.is_stored("layers.0.w"))
+            for framework in ("np", "pt") if TORCH else ("np",):
+                with weightstore.safe_open(revision, framework) as opened:
+                    part = opened.get_slice("layers.0.w")
+                    for index in (slice(100, 200), (slice(None), slice(256, 512)), (3, slice(7, 9)), (slice(None), 5), 9):
+                        np.testing.assert_array_equal(np.asarray(part[index]), array[index])
+            self.assertFalse(revision.is_stored("layers.0.w"))
+            # The whole tensor is fetched, checked and stored.
+            with weightstore.safe_open(revision, "np") as opened:
+                np.testing.assert_array_equal(opened.get_slice("layers.0.w")[:], array)
+            self.assertTrue(revision.is_stored("layers.0.w"))
+
     def test_errors_are_of_the_kinds_that_safetensors_raises(self):
         with weightstore.safe_open("test/model", "np", store=STORE) as opened:
             with self.assertRaisesRegex(safetensors.SafetensorError, "File does not contain tensor nothing"):
@@ -717,24 +885,123 @@ class Store(unittest.TestCase):
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
-    def test_a_forked_child_reads_its_arrays_and_its_error_advises_spawn(self):
+    def test_a_forked_child_opens_stores_of_its_own_and_so_does_its_child(self):
         arrays = weightstore.load_file("test/model", framework="np", store=STORE)
+        store = weightstore.open(STORE)
+        revision = store.revision("test/model")
+        lease = revision.lease_layer(1)
+        pending = revision.lease_async(weightstore.Part.layer(1))
+        name = "model.layers.1.q_proj.weight"
         expected = some_tensors()
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
-                arrays.clear()
-                gc.collect()
-                try:
+
+        def in_child(depth):
+            with self.assertRaisesRegex(weightstore.ForkedError, "before the fork"):
+                pending.result()
+            np.testing.assert_array_equal(arrays[name], expected[name])
+            with self.assertRaisesRegex(weightstore.ForkedError, "before the fork"):
+                lease[name]
+            with weightstore.Limit(60):
+                loaded = weightstore.load_file("test/model", framework="np", store=STORE)
+            for key, array in expected.items():
+                np.testing.assert_array_equal(loaded[key], array)
+            # SQLite acquires locks for this process, although its parent has the same files open.
+            catalog = str(os.stat(os.path.join(STORE, "store.db")).st_ino)
+            with open("/proc/locks") as locks:
+                held = [line.split() for line in locks]
+            self.assertTrue([lock for lock in held if str(os.getpid()) in lock and lock[5].endswith(":" + catalog)])
+            # What the parent has opened is opened again.
+            self.assertEqual([layer.number for layer in revision.layers()], [0, 1, 2])
+            own = weightstore._safetensors._store(STORE)
+            del loaded
+            gc.collect()
+            self.assertEqual(own.statistics("ram").leased, 0)
+            with revision.lease_layer(2) as other:
+                self.assertEqual(store.statistics("ram").leased, other.bytes)
+            np.testing.assert_array_equal(
+                revision.lease_async(weightstore.Part.layer(1)).result(60)[name].numpy(), expected[name])
+            self.assertIn("test/model", [model.name for model in store.models()])
+            if depth < 2:
+                forked(self, lambda: in_child(depth + 1))
+
+        for _ in range(2):
+            forked(self, lambda: in_child(1))
+        np.testing.assert_array_equal(lease[name].numpy(), expected[name])
+        with revision.lease_layer(2):
+            self.assertGreater(store.statistics("ram").leased, 0)
+
+    def test_a_forked_child_opens_its_own_tier_with_the_budget_of_a_reader(self):
+        def open_reader():
+            return weightstore.safe_open("test/model", "np", store=store, budget="64MiB")
+
+        def in_child():
+            open_reader()
+            self.assertEqual(store.statistics("ram").budget, 64 << 20)
+
+        with weightstore.open(STORE) as store:
+            open_reader()
+            forked(self, in_child)
+
+    def test_a_fork_within_a_limit_and_a_log_function_leaves_neither_to_the_child(self):
+        lines = []
+        weightstore.set_log(lambda level, message: lines.append(message))
+        with weightstore.Limit(3600):
+            weightstore.load_file("test/model", framework="np", store=STORE)
+
+            def in_child():
+                with weightstore.Limit(60):
                     weightstore.load_file("test/model", framework="np", store=STORE)
+
+            forked(self, in_child)
+        weightstore.set_log(None)
+
+    def test_a_forked_child_without_a_copy_of_the_library_is_advised_to_spawn(self):
+        program = textwrap.dedent(f"""
+            import os, sys, weightstore
+            def refuse(*_): raise OSError("no memory files")
+            weightstore._copies.Copies.of = refuse
+            store = weightstore.open({STORE!r})
+            child = os.fork()
+            if child == 0:
+                try:
+                    store.revision("test/model")
                 except weightstore.ForkedError as refusal:
-                    status = 0 if "spawn" in str(refusal) else 2
-            finally:
-                os._exit(status)
-        self.assertEqual(os.waitpid(child, 0)[1], 0)
-        np.testing.assert_array_equal(arrays["model.norm.weight"], expected["model.norm.weight"])
+                    os._exit(0 if "spawn" in str(refusal) and "no memory files" in str(refusal) else 2)
+                os._exit(3)
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """)
+        ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
+    def test_a_fork_without_free_descriptors_opens_none_for_good(self):
+        program = textwrap.dedent(f"""
+            import os, resource, weightstore
+            weightstore.open({STORE!r}).models()
+            limit = max(int(name) for name in os.listdir("/proc/self/fd")) + 64
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            filled = []
+            try:
+                while True:
+                    filled.append(os.dup(0))
+            except OSError:
+                pass
+            for left in range(1, 6):
+                os.close(filled.pop())
+                child = os.fork()
+                if child == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+                # As many as were closed are free; a fork that had enough of them has the copies for its children.
+                free = []
+                try:
+                    while True:
+                        free.append(os.dup(0))
+                except OSError:
+                    pass
+                assert len(free) == left or weightstore._library._for_children is not None, (len(free), left)
+                for descriptor in free:
+                    os.close(descriptor)
+            """)
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
     def test_a_forked_child_of_a_program_with_a_log_function_ends_without_a_message(self):
         program = textwrap.dedent(f"""
@@ -777,6 +1044,30 @@ class Store(unittest.TestCase):
                 os._exit(status)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         np.testing.assert_array_equal(reader.get_tensor("scalar"), expected["scalar"])
+
+    def test_a_forked_child_maps_no_small_tensors(self):
+        def write(path):
+            tensors = {f"layers.{number}.scale": np.full((5, 3), number, np.float32) for number in range(300)}
+            safetensors.numpy.save_file(tensors, path + "/model.safetensors")
+
+        imported("test/small", write)
+        reader = weightstore.safe_open("test/small", "pt" if TORCH else "np", store=STORE)
+
+        def mappings():
+            with open("/proc/self/maps") as lines:
+                return sum(1 for _ in lines)
+
+        def read():
+            before = mappings()
+            tensors = reader.get_tensors()
+            assert mappings() < before + 100, mappings() - before
+            for number in range(300):
+                assert (tensors[f"layers.{number}.scale"] == number).all(), number
+            if TORCH:
+                tensors["layers.1.scale"].zero_()
+                assert (reader.get_tensor("layers.1.scale") == 1).all()
+
+        forked(self, read)
 
     def test_another_program_starts_with_spawn(self):
         import multiprocessing
@@ -828,6 +1119,21 @@ class Store(unittest.TestCase):
         program = os.path.basename(sys.executable)
         self.assertIn(f"process {os.getpid()} ({program} {os.path.basename(__file__)})", refused.stderr)
 
+    def test_rm_says_what_stays_on_disk_until_a_tier_is_cleared(self):
+        imported("test/mapped", lambda path: safetensors.numpy.save_file(
+            {"a": np.arange(1 << 20, dtype=np.int32)}, path + "/x.safetensors"))
+        with weightstore.open(STORE) as store:
+            store.revision("test/mapped").lease().release()
+            gc.collect()
+            removed = subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "rm", "test/mapped", "--store", STORE], check=True, capture_output=True,
+                text=True)
+            self.assertIn(f"process {os.getpid()} (", removed.stderr)
+            self.assertIn("of deleted files", removed.stderr)
+            store.clear_tier("ram")
+            with open("/proc/self/maps", encoding="utf-8") as maps:
+                self.assertFalse([line for line in maps if STORE in line and "(deleted)" in line])
+
     def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
         with tempfile.TemporaryDirectory() as directory:
             for value in (1, 2):
@@ -840,6 +1146,102 @@ class Store(unittest.TestCase):
                     stdout=subprocess.DEVNULL)
                 loaded = weightstore.load_file("x/y", framework="np", store=store)
                 self.assertEqual(loaded["a"].tolist(), [value] * 3)
+
+    def test_tiers_are_cleared_closed_and_opened_again(self):
+        for tier in ("ram", "host"):
+            with self.subTest(tier), weightstore.open(STORE) as store:
+                self.assertEqual(store.clear_tier(tier), 0)
+                revision = store.revision("test/model")
+                store.open_tier(tier, budget="64MiB")
+                self.assertEqual(store.statistics(tier).budget, 64 << 20)
+                lease = revision.lease_layer(1, tier=tier)
+                array = np.from_dlpack(lease["model.layers.1.q_proj.weight"])
+                revision.lease_layer(2, tier=tier).release()
+                self.assertGreater(store.clear_tier(tier), 0)
+                self.assertEqual(store.statistics(tier).bytes, store.statistics(tier).leased)
+                store.close_tier(tier)
+                with self.assertRaisesRegex(weightstore.InvalidArgumentError, "closed"):
+                    revision.lease_layer(1, tier=tier)
+                lease.release()
+                np.testing.assert_array_equal(array, some_tensors()["model.layers.1.q_proj.weight"])
+                store.open_tier(tier, budget=32 << 20)
+                self.assertEqual(store.statistics(tier).budget, 32 << 20)
+                with revision.lease_layer(1, tier=tier) as again:
+                    np.testing.assert_array_equal(np.from_dlpack(again["model.layers.1.q_proj.weight"]), array)
+
+    def test_every_entry_point_has_a_budget_and_so_has_the_environment(self):
+        with weightstore.open(STORE) as store:
+            weightstore.load_file("test/model", framework="np", store=store, budget="40MiB")
+            # The same budget again, and none, are that of the open tier.
+            with weightstore.safe_open("test/model", framework="np", store=store, budget="40MiB") as file:
+                self.assertEqual(file.get_tensor("scalar"), 7.5)
+            weightstore.load_file("test/model", framework="np", store=store)
+            self.assertEqual(store.statistics("ram").budget, 40 << 20)
+            with self.assertRaisesRegex(weightstore.InvalidArgumentError, "already open"):
+                weightstore.load_file("test/model", framework="np", store=store, budget="50%")
+            store.close_tier("ram")
+            weightstore.load_file("test/model", framework="np", store=store, budget="50%")
+            self.assertGreater(store.statistics("ram").budget, 40 << 20)
+            for wrong in ("", "0", "12X", "101%", -1, 1 << 64):
+                with self.subTest(wrong), self.assertRaises(ValueError):
+                    store.open_tier("host", budget=wrong)
+            self.assertFalse(store.is_open("host"))
+        program = textwrap.dedent("""
+            import sys, weightstore
+            store = weightstore.open(sys.argv[1])
+            for tier in ("ram", "host"):
+                store.revision("test/model").lease_layer(0, tier=tier).release()
+                print(store.statistics(tier).budget)
+            store.close_tier("ram")
+            store.open_tier("ram", budget=12345678)
+            print(store.statistics("ram").budget)
+            """)
+        environment = {**os.environ, "WEIGHTSTORE_RAM_BUDGET": "48MiB", "WEIGHTSTORE_HOST_BUDGET": "24MiB"}
+        budgets = subprocess.run(
+            [sys.executable, "-c", program, STORE], env=environment, check=True, capture_output=True, text=True).stdout
+        self.assertEqual(budgets.split(), [str(48 << 20), str(24 << 20), "12345678"])
+        refused = subprocess.run(
+            [sys.executable, "-c", program, STORE], env={**environment, "WEIGHTSTORE_RAM_BUDGET": "much"},
+            capture_output=True, text=True)
+        self.assertIn('WEIGHTSTORE_RAM_BUDGET "much": must be a size of at least 1 byte', refused.stderr)
+        listed = subprocess.run(
+            [os.environ["WEIGHTSTORE_TOOL"], "load", "test/model", "--to", "host", "--json", "--store", STORE],
+            env=environment, check=True, capture_output=True, text=True).stdout
+        self.assertEqual(json.loads(listed)["tier"]["budget"], 24 << 20)
+
+    def test_the_shared_store_of_a_path_gives_its_memory_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            store = f"{directory}/store"
+            subprocess.run(
+                [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", "test/model", "--store", store], check=True,
+                stdout=subprocess.DEVNULL)
+
+            def mapped():
+                with open("/proc/self/maps", encoding="utf-8") as maps:
+                    return sum(f"{store}/blobs/" in line for line in maps)
+
+            def assert_unmapped():
+                gc.collect()
+                for _ in range(6000):  # A thread that has loaded bytes may hold the tier for a moment.
+                    if mapped() == 0:
+                        return
+                    time.sleep(0.01)
+                self.assertEqual(mapped(), 0)
+
+            tensors = weightstore.load_file("test/model", framework="np", store=store)
+            self.assertGreater(mapped(), 0)
+            del tensors
+            gc.collect()
+            shared = weightstore.shared_store(store)
+            self.assertIs(shared, weightstore.shared_store(store))
+            self.assertGreater(shared.clear_tier("ram"), 0)
+            assert_unmapped()
+            weightstore.load_file("test/model", framework="np", store=store)
+            shared.close()
+            assert_unmapped()
+            self.assertIsNot(weightstore.shared_store(store), shared)
+            self.assertEqual(weightstore.load_file("test/model", framework="np", store=store)["scalar"], 7.5)
+            weightstore.shared_store(store).close()
 
     def test_numbers_and_names_that_do_not_fit_are_refused(self):
         with weightstore.open(STORE) as store, store.revision("test/model") as revision:
@@ -875,6 +1277,29 @@ class Store(unittest.TestCase):
                 self.assertIn(f'version = "{weightstore.__version__}"', text.read())
         self.assertEqual(weightstore.NotFoundError.__module__, "weightstore")
 
+    @unittest.skipUnless(importlib.util.find_spec("mypy"), "needs mypy")
+    def test_the_package_and_a_program_that_uses_it_pass_mypy_strict(self):
+        sources = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "Sources", "Python")
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "engine.py")
+            with open(program, "w") as file:
+                file.write(textwrap.dedent("""
+                    from typing import Any
+
+                    import numpy
+                    import weightstore
+
+                    array: numpy.ndarray[Any, Any] = weightstore.load_file("m", framework="np")["a"]
+                    sizes: int = weightstore.safe_open("m", "np").info("a").bytes
+                    text: str = weightstore.load_file("m", framework="np")["a"]
+                    """))
+            check = [sys.executable, "-m", "mypy", "--cache-dir", folder + "/cache", "--config-file", "pyproject.toml"]
+            done = subprocess.run([*check, "-p", "weightstore"], capture_output=True, text=True, cwd=sources)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            done = subprocess.run([*check, program], capture_output=True, text=True, cwd=sources)
+        self.assertIn("Found 1 error", done.stdout)
+        self.assertIn("engine.py:9: error: Incompatible types in assignment", done.stdout)
+
     def test_a_wrong_library_is_named(self):
         with open("/proc/self/maps") as maps:
             other = next(line.split()[-1] for line in maps if "/libc.so" in line)
@@ -888,13 +1313,182 @@ class Store(unittest.TestCase):
     def test_the_library_of_another_interface_is_refused(self):
         done = subprocess.run(
             [sys.executable, "-c", "import weightstore; weightstore._library.ABI = 99; weightstore.open('/')"],
-            capture_output=True, text=True)
+            capture_output=True, text=True, env={
+                **os.environ, "WEIGHTSTORE_LIBRARY": weightstore._copies._path(weightstore._library.library().loaded)})
         self.assertIn("interface version 1, expected 99", done.stderr)
 
 
 def embedding_sum(model):
     arrays = weightstore.load_file(model, framework="np", store=os.environ["SPAWNED_STORE"])
     return float(arrays["model.embed_tokens.weight"].sum(dtype=np.float64))
+
+
+class Managing(unittest.TestCase):
+    """Stores that are made and filled from Python."""
+
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(dir=DIRECTORY.name)
+        self.store = weightstore.open(os.path.join(self.directory.name, "store"), create=True)
+
+    def tearDown(self):
+        self.store.close()
+        self.directory.cleanup()
+
+    def test_models_are_imported_listed_tagged_warmed_and_removed(self):
+        reports = []
+        summary = self.store.import_(path, "test/own", refs=["main", "prod"], progress=reports.append)
+        (revision,) = summary.revisions
+        self.assertEqual((revision.name, revision.version, revision.refs), ("test/own@~1", 1, ("main", "prod")))
+        self.assertEqual(summary.bytes, sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path)))
+        self.assertGreater(summary.written, 0)
+        self.assertIsInstance(reports[-1], weightstore.Progress)
+        self.assertGreater(reports[-1].done + reports[-1].skipped, 0)
+        again = self.store.import_(path, "test/own")
+        self.assertEqual((again.written, again.skipped), (0, again.bytes))
+        (model,) = self.store.models("test/*")
+        self.assertEqual((model.name, model.version, model.refs, model.missing), ("test/own", 1, ("main", "prod"), None))
+        self.assertEqual(self.store.models("other/*"), [])
+        self.store.tag("test/own@~1", "next")
+        self.assertEqual(self.store.revisions("test/own")[0].refs, ("main", "next", "prod"))
+        self.store.untag("test/own", "next")
+        with self.assertRaises(weightstore.NotFoundError):
+            self.store.untag("test/own", "next")
+        warmed = self.store.warm("test/own", tier="host", timeout=600)
+        self.assertEqual((warmed.items, warmed.failed), (1, 0))
+        self.assertGreater(warmed.warmed, 0)
+        statistics = self.store.stats()
+        self.assertEqual((statistics.models, statistics.revisions, statistics.damaged), (1, 1, 0))
+        with self.store.revision("test/own"), self.assertRaises(weightstore.BusyError):
+            self.store.rm("test/own")
+        self.assertEqual(self.store.rm("test/own", dry_run=True).revisions, 1)
+        self.assertEqual(len(self.store.models()), 1)
+        removed = self.store.rm("test/own")
+        self.assertGreater(removed.bytes, 0)
+        self.assertEqual(removed.revisions, 1)
+        self.assertEqual(self.store.models(), [])
+
+    def test_an_exception_of_a_progress_function_cancels_the_call_and_is_raised(self):
+        class Enough(Exception):
+            pass
+
+        def stop(_):
+            raise Enough
+
+        with self.assertRaises(Enough):
+            self.store.import_(path, "test/stopped", progress=stop)
+        self.assertEqual(self.store.import_(path, "test/stopped").revisions[0].version, 1)
+
+    def test_a_pull_fetches_from_a_server_and_ends_at_its_time(self):
+        served = os.path.join(self.directory.name, "served")
+        with weightstore.open(served, create=True) as other:
+            other.import_(path, "test/served")
+        server = subprocess.Popen(
+            [os.environ["WEIGHTSTORE_TOOL"], "serve", "--port", "0", "--store", served], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True)
+        try:
+            url = server.stdout.readline().strip()
+            part = self.store.pull("test/served", origin=url, layers=range(0, 1))
+            self.assertFalse(part.complete)
+            reports = []
+            whole = self.store.pull("test/served", origin=url, progress=reports.append)
+            self.assertTrue(whole.complete)
+            self.assertEqual(whole.revision.model, "test/served")
+            self.assertEqual(whole.bytes, whole.revision.bytes)
+            self.assertTrue(reports)
+        finally:
+            server.terminate()
+            server.wait()
+            server.stdout.close()
+        found = weightstore.load_file("test/served", framework="np", store=self.store)
+        for name, array in some_tensors().items():
+            np.testing.assert_array_equal(found[name], array)
+        with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(TimeoutError):
+            self.store.pull("test/silent", origin=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+        with self.assertRaises(weightstore.NotFoundError):
+            self.store.pull("test/nowhere")
+
+    def test_parts_are_leased_in_the_background_and_awaited(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        part = weightstore.Part.layers(range(1, 3))
+        with revision.lease_part(part) as lease:
+            names = [tensor.info.name for tensor in lease]
+        self.assertEqual({name.split(".")[2] for name in names}, {"1", "2"})
+        pending = revision.lease_async(part)
+        with pending.result(timeout=600) as lease:
+            self.assertEqual([tensor.info.name for tensor in lease], names)
+            self.assertTrue(pending.done())
+            self.assertEqual(lease.event, 0)
+            np.testing.assert_array_equal(lease[names[0]].numpy(), some_tensors()[names[0]])
+
+        async def awaited():
+            leases = await asyncio.gather(
+                *(revision.lease_async(weightstore.Part.layer(number), tier="host") for number in range(3)))
+            return [lease[f"model.layers.{number}.q_proj.weight"].numpy() for number, lease in enumerate(leases)]
+
+        for number, array in enumerate(asyncio.run(awaited())):
+            np.testing.assert_array_equal(array, some_tensors()[f"model.layers.{number}.q_proj.weight"])
+        with revision.lease_part(weightstore.Part.rest()) as rest:
+            self.assertEqual(len(rest), len(some_tensors()) - 6)
+        for wrong in (weightstore.Part.layers(range(0)), weightstore.Part.layers(range(0, 4, 2))):
+            with self.assertRaises(ValueError):
+                revision.lease_async(wrong)
+        with self.assertRaises(weightstore.NotFoundError):
+            revision.lease_async(weightstore.Part.layer(9))
+        pending = revision.lease_async(weightstore.Part.all())
+        pending.cancel()
+        try:
+            pending.result().release()
+        except weightstore.CancelledError:
+            pass
+
+    def test_a_lease_that_ends_right_after_a_look_at_it_has_not_failed(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        pending = revision.lease_async(weightstore.Part.layer(1))
+        ended = False
+
+        def look(*_):
+            nonlocal ended
+            ended = True
+            raise weightstore.TimedOutError("not ended yet", 18)
+
+        with unittest.mock.patch.object(pending, "_has_ended", lambda: ended), \
+                unittest.mock.patch.object(weightstore._library.library(), "lease_wait", look):
+            self.assertFalse(pending.done())
+        self.assertEqual(len(pending.result(timeout=600)), 2)
+
+    def test_the_bytes_of_a_tensor_are_read_from_its_blob_and_its_file(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        for name, array in some_tensors().items():
+            expected = array.tobytes()
+            with revision.lease_tensor(name) as lease:
+                tensor = lease[name]
+                place = tensor.location
+                self.assertEqual(
+                    revision.read("model.safetensors", place.file_offset, place.bytes), expected)
+                if not expected:
+                    self.assertIsNone(tensor.path)
+                    continue
+                with open(tensor.path, "rb") as blob:
+                    blob.seek(tensor.offset)
+                    self.assertEqual(blob.read(len(expected)), expected)
+                descriptor = tensor.fd
+                self.assertEqual(os.pread(descriptor, len(expected), tensor.offset), expected)
+                self.assertEqual(tensor.fd, descriptor)
+                self.assertFalse(os.get_inheritable(descriptor))
+            del tensor
+            with self.assertRaises(OSError):
+                os.fstat(descriptor)
+        descriptor, place = revision.open_tensor("model.norm.weight")
+        expected = some_tensors()["model.norm.weight"].tobytes()
+        self.assertEqual(os.pread(descriptor, place.bytes, place.offset), expected)
+        revision._close()
+        self.store.rm("test/own")
+        # The descriptor keeps the bytes.
+        self.assertEqual(os.pread(descriptor, place.bytes, place.offset), expected)
+        os.close(descriptor)
 
 
 class Rows:
@@ -995,6 +1589,40 @@ class Torch(unittest.TestCase):
             np.testing.assert_array_equal(lease[name].numpy(), expected)
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
 
+    def test_a_load_maps_each_page_once(self):
+        import safetensors.torch
+        import torch
+
+        generator = torch.Generator().manual_seed(71)
+        expected = {
+            f"layers.{layer}.{name}": torch.randn(shape, generator=generator)
+            for layer in range(3) for name, shape in (("w", (512, 1024)), ("norm", (64,)))
+        }
+        imported("test/once", lambda path: safetensors.torch.save_file(expected, path + "/model.safetensors"))
+
+        def mappings():
+            with open("/proc/self/maps") as maps:
+                return [(line.split()[1], os.path.basename(line.strip())) for line in maps]
+
+        with weightstore.open(STORE) as store, store.revision("test/once") as revision:
+            infos = revision.tensors()
+            shards = {info.shard for info in infos}
+            tensors = weightstore.load_file(revision)
+            self.assertEqual(
+                sorted(one for one in mappings() if one[1] in shards),
+                sorted(("rw-p", info.shard) for info in infos if info.bytes > 64 << 10))
+            self.assertEqual(
+                store.statistics("ram").leased,
+                sum(os.path.getsize(f"{STORE}/blobs/{shard[:2]}/{shard}") for shard in shards))
+            self.assertEqual(len({tensor.untyped_storage().data_ptr() for tensor in tensors.values()}), len(expected))
+            for name, tensor in tensors.items():
+                self.assertEqual(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size(), name)
+                self.assertTrue(torch.equal(tensor, expected[name]), name)
+            del tensor, tensors
+            gc.collect()
+            self.assertEqual([one for one in mappings() if one[1] in shards], [])
+            self.assertEqual(store.statistics("ram").leased, 0)
+
     def test_a_reader_works_in_the_workers_of_a_data_loader(self):
         import torch.utils.data
 
@@ -1077,6 +1705,23 @@ class VLLMWeights(unittest.TestCase):
                     self.assertEqual(float(found[name(expert, "weight")][0, 0]), expert)
             self.assertEqual(set(self.found(revision, is_unused=lambda one: ".experts." in one)), {"norm.weight"})
 
+    def test_a_reader_gets_the_pages_that_all_processes_share(self):
+        import weightstore.vllm
+
+        tensors = {f"layers.{layer}.w": ((512, 1024), layer) for layer in range(3)} | {"norm.w": ((8,), 4)}
+        imported("vllm/shared", lambda path: self.save(path, tensors))
+        with weightstore.open(STORE) as store, store.revision("vllm/shared") as revision:
+            shards = {tensor.shard for tensor in revision.tensors()}
+            for name, tensor in weightstore.vllm.weights(revision):
+                with open("/proc/self/maps") as maps:
+                    modes = {line.split()[1] for line in maps if os.path.basename(line.strip()) in shards}
+                self.assertEqual(modes, {"r--s"}, name)
+                self.assertEqual(float(tensor.reshape(-1)[0]), tensors[name][1])
+            del tensor
+            self.assertEqual(self.found(revision, lazy=True).keys(), tensors.keys())
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, 0)
+
     def test_only_the_chosen_files_are_read(self):
         import weightstore.vllm
 
@@ -1138,11 +1783,14 @@ class VLLMWeights(unittest.TestCase):
 
         imported("vllm/first", lambda path: self.save(path, {"norm.weight": ((8,), 1)}))
         imported("vllm/second", lambda path: self.save(path, {"a": ((8,), 2)}))
-        config = types.SimpleNamespace(model_loader_extra_config={"store": STORE, "enable_weights_track": True})
+        store = weightstore.open(STORE)
+        config = types.SimpleNamespace(model_loader_extra_config={
+            "store": store, "tier": "ram", "budget": "16MiB", "enable_weights_track": True})
         loader = loaders["weightstore"](config)
         model_config = types.SimpleNamespace(model="vllm/first", revision="main")
         loader.download_model(model_config)
         loader.load_weights(Model(), model_config)
+        self.assertEqual(store.statistics("ram").budget, 16 << 20)
         Model.parameters.append("absent")
         with self.assertRaisesRegex(ValueError, "absent"):
             loader.load_weights(Model(), model_config)

@@ -233,6 +233,21 @@ enum KnownSequences {
             ]
         ),
         (
+            "the file that a killed fetch has left of an evicted shard is used once no origin has it",
+            [
+                write(3, 5), from(3, "b", origin: 3), .run(.evict(18124)),
+                .kill(.export("org/b"), call: "fsync", ordinal: 7), .run(.export("org/b")), write(3, 3),
+                .run(.verify(origins: true)), .run(.collect(grace: 0, downTo: nil)), .run(.export("org/b")),
+            ]
+        ),
+        (
+            "a removal fetches a shared shard whose blob is gone, if the others have no origin",
+            [
+                write(3, 3), from(3, "c", move: true), write(0, 9), from(0, "b", origin: 0), .event(.loseShard(17)),
+                .run(.remove(["org/b"], force: false)),
+            ]
+        ),
+        (
             "a claim of an import that was refused does not start the grace period again",
             [
                 write(0, 5), from(0, "a", move: true, origin: 2), .event(.expireGracePeriod), write(0, 3),

@@ -59,7 +59,7 @@ extension SequenceModel {
             for shard in bytes[key.digest]?.shards.keys ?? [:].keys {
                 guard isObtainable(shard, in: before, old), !isObtainable(shard, in: listing, new) else { continue }
                 let isAllowed =
-                    evicted.contains(shard)
+                    evicted.contains(shard) || isUnnoticed(shard, command, old)
                     || command.mayEvict(quota)
                         && holders(of: shard, in: listing).allSatisfy { isCovered($0, in: listing, new) }
                 if !isAllowed {
@@ -109,6 +109,16 @@ extension SequenceModel {
                     "\(command) has evicted shard \(shard.short) of \(holder), which no origin holds, or was seen to hold"
                 )
             }
+        }
+    }
+
+    /// Whether only `verify` would have found that a shard is not whole. A removal of revisions finds blobs that are gone,
+    /// and not those that have other bytes; the removal of an origin reads no blob.
+    private func isUnnoticed(_ shard: ContentDigest, _ command: SequenceCommand, _ old: SequenceState) -> Bool {
+        switch command {
+        case .remove, .prune: old.damaged.contains(.init(digest: shard, kind: .shard))
+        case .removeOrigin: !old.isWhole(shard) && catalog.present.contains(shard)
+        default: false
         }
     }
 

@@ -48,12 +48,9 @@ enum Trace {
         var description: String { "\(call) \(ordinal)" }
     }
 
-    /// Points of a run, of each kind of call at most `most`, evenly spread, among the calls on `path`.
-    ///
-    /// `WEIGHTSTORE_TEST_POINTS` multiplies their number; `Tests/full` sets it.
+    /// Points of a run, of each kind of call at most `most` times ``Sweep/factor``, evenly spread, among the calls on `path`.
     static func points(_ log: String, in path: String, most: Int, of names: [String]) throws -> [Point] {
-        let factor = ProcessInfo.processInfo.environment["WEIGHTSTORE_TEST_POINTS"].flatMap { Int($0) } ?? 1
-        let most = max(2, most * min(max(factor, 1), 1_000))
+        let most = max(2, most * Sweep.factor)
         let path = path.replacingOccurrences(of: "//", with: "/")
         let calls = try calls(log).filter { $0.line.contains(path) }
         return names.flatMap { name in

@@ -99,9 +99,12 @@ final class Etcd: Sendable {
 /// Waits until a condition holds; one that never does ends the test.
 func wait(for what: String, seconds: Double = 120, _ isSo: () throws -> Bool) throws {
     let end = ContinuousClock.now + .seconds(seconds)
+    // Most conditions open a store or send requests: without growing pauses they would keep a core busy.
+    var microseconds: UInt32 = 20_000
     while try !isSo() {
         if ContinuousClock.now > end { throw Waited(what: what) }
-        usleep(20_000)
+        usleep(microseconds)
+        microseconds = min(microseconds * 3 / 2, 200_000)
     }
 }
 

@@ -1,0 +1,51 @@
+import CWeightStoreHeader
+import WeightStore
+
+// weightstore.h documents the functions.
+
+/// `count` of all rows, from index `first` on.
+private func rows<Row>(_ all: [Row], _ first: Int, _ count: Int, _ name: String) throws(CallError) -> ArraySlice<Row> {
+    guard first >= 0, count >= 0, first <= all.count, count <= all.count - first else {
+        throw .argument("\(count) \(name) from \(first) on: there are \(all.count)")
+    }
+    return all[first..<first + count]
+}
+
+@c @implementation
+public func weightstore_tensors(
+    _ revision: OpaquePointer?, _ first: Int, _ count: Int, _ tensors: UnsafeMutablePointer<weightstore_tensor>?
+) -> weightstore_status {
+    call {
+        let revision = try Handles.all.find(revision, RevisionHandle.self)
+        let wanted = try rows(try revision.tensors(), first, count, "tensors")
+        if wanted.isEmpty { return }
+        let target: SizedTarget = try target(tensors, "tensors")
+        target.fill(wanted)
+    }
+}
+
+@c @implementation
+public func weightstore_lease_tensors(
+    _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ tensors: UnsafeMutablePointer<weightstore_tensor>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let wanted = try rows(try lease.tensors(), first, count, "tensors")
+        if wanted.isEmpty { return }
+        let target: SizedTarget = try target(tensors, "tensors")
+        target.fill(wanted)
+    }
+}
+
+@c @implementation
+public func weightstore_lease_share_tensors(
+    _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let wanted = try rows(Array(lease.lease.tensors.indices), first, count, "tensors")
+        if wanted.isEmpty { return }
+        let target = try target(shared, "leases")
+        for (place, index) in wanted.enumerated() { target[place] = Handles.all.add(lease.share(index)) }
+    }
+}

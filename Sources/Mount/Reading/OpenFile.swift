@@ -1,0 +1,183 @@
+import Support
+import Synchronization
+import WeightStore
+
+/// A file while it is open, shared by all that have it open. It holds the revision.
+///
+/// The kernel caches the file's own pages. So that bytes are cached once, the pages of a blob are dropped when all its bytes
+/// were read (`MountReads`, `used`).
+final class OpenFile: Sendable {
+    /// The file is opened in the store in parts of this size.
+    private static let partBytes = 32 << 20
+    /// The most parts that are open at a time; each has at most two blobs open.
+    private static let mostParts = 8
+    /// The most fetches of one file at a time.
+    private static let mostFetches = 8
+    /// Bytes that are in memory alone, because the store has no room: kept for the next requests of the same shards.
+    private static let mostPassed = 4
+    /// The time after a failed fetch in which reads of absent bytes fail at once: the kernel repeats a read that has failed,
+    /// page by page.
+    private static let failureTime = Duration.seconds(2)
+
+    private struct State {
+        /// The most recently used first.
+        var parts: [(index: Int, bytes: StoredBytes)] = []
+        /// The bytes of each blob that were read since its pages were dropped.
+        var used: [ContentDigest: Int] = [:]
+        /// The last fetched ranges.
+        var fetched: [StoredBytes] = []
+        /// The end of the time in which reads of absent bytes fail.
+        var failureEnd: ContinuousClock.Instant?
+        var running = 0
+        var waiting: [@Sendable () -> Void] = []
+    }
+
+    let entry: FileEntry
+    private let revision: Revision
+    private let state = Mutex(State())
+
+    init(_ entry: FileEntry, of revision: Revision) {
+        self.entry = entry
+        self.revision = revision
+    }
+
+    /// The name for messages.
+    var name: String { "\(revision.name) \(entry.path)" }
+
+    // MARK: Stored bytes
+
+    /// Fills a buffer with bytes that are stored.
+    ///
+    /// - Returns: false if some of them must be fetched.
+    /// - Throws: ``StorageError`` for a blob that is missing or damaged: it must be fetched, too.
+    func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let index = offset / Self.partBytes
+            let end = min((index + 1) * Self.partBytes, range.upperBound)
+            let piece = offset..<end
+            guard let bytes = try part(index) ?? revision.storedBytes(of: entry, in: piece, continuing: true) else {
+                return false
+            }
+            let start = offset - range.lowerBound
+            do {
+                _ = try bytes.read(
+                    at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[start..<start + piece.count]))
+            } catch {
+                // The blob may have been evicted: the part is opened again after the fetch.
+                state.withLock { $0.parts.removeAll { $0.index == index } }
+                throw error
+            }
+            noteUse(bytes.blobs(in: piece))
+            offset = end
+        }
+        return true
+    }
+
+    /// A part of the file; nil if some of its bytes are not stored.
+    private func part(_ index: Int) throws -> StoredBytes? {
+        let (known, isContinuing) = state.withLock { state in
+            let isContinuing = state.parts.contains { $0.index == index - 1 }
+            guard let place = state.parts.firstIndex(where: { $0.index == index }) else {
+                return (nil as StoredBytes?, isContinuing)
+            }
+            if place > 0 { state.parts.insert(state.parts.remove(at: place), at: 0) }
+            return (state.parts[0].bytes, isContinuing)
+        }
+        if let known { return known }
+        let range = index * Self.partBytes..<min((index + 1) * Self.partBytes, entry.bytes)
+        guard let opened = try revision.storedBytes(of: entry, in: range, continuing: isContinuing) else { return nil }
+        let bytes = opened.withoutReadAhead()
+        state.withLock { state in
+            if state.parts.contains(where: { $0.index == index }) { return }
+            state.parts.insert((index, bytes), at: 0)
+            if state.parts.count > Self.mostParts { state.parts.removeLast() }
+        }
+        return bytes
+    }
+
+    /// Drops the pages of each blob of which all bytes were read, but for the padding between its tensors.
+    private func noteUse(_ blobs: [StoredBytes.UsedBlob]) {
+        let whole = state.withLock { state in
+            blobs.filter { blob in
+                let used = state.used[blob.digest, default: 0].adding(saturating: blob.count)
+                let isWhole = used >= blob.blobBytes - blob.blobBytes / 64
+                state.used[blob.digest] = isWhole ? nil : used
+                return isWhole
+            }
+        }
+        for blob in whole { blob.dropPages() }
+    }
+
+    /// Reads a range of the blobs ahead.
+    ///
+    /// - Returns: the first bytes of the range that are not stored; nil if all are.
+    func readAhead(_ range: Range<Int>) throws -> Range<Int>? {
+        for index in range.lowerBound / Self.partBytes...(range.upperBound - 1) / Self.partBytes {
+            let part = index * Self.partBytes..<min((index + 1) * Self.partBytes, entry.bytes)
+            let piece = range.clamped(to: part)
+            guard let bytes = try self.part(index) else { return piece }
+            bytes.readAhead(piece)
+        }
+        return nil
+    }
+
+    // MARK: Absent bytes
+
+    /// Fetches a range, and fills a buffer with it.
+    ///
+    /// - Parameters:
+    ///   - lost: the error of a read that found a blob missing or damaged.
+    ///   - work: cancelling it ends the fetch.
+    func fetch(
+        _ range: Range<Int>, after lost: StorageError?, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
+    ) throws {
+        let bytes = try fetch(range, after: lost, work)
+        _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
+    }
+
+    /// Fetches a range.
+    @discardableResult
+    func fetch(_ range: Range<Int>, after lost: StorageError?, _ work: Work) throws -> StoredBytes {
+        let bytes = try revision.fetchedBytes(
+            of: entry, in: range, continuing: true, after: lost, recovers: true, work: work)
+        state.withLock { state in
+            state.fetched.insert(bytes, at: 0)
+            if state.fetched.count > Self.mostPassed { state.fetched.removeLast() }
+        }
+        return bytes
+    }
+
+    /// Notes that a fetch has failed.
+    func noteFailure() { state.withLock { $0.failureEnd = .now + Self.failureTime } }
+
+    /// Whether a fetch has failed a moment ago.
+    var hasFailed: Bool { state.withLock { $0.failureEnd.map { $0 > .now } ?? false } }
+
+    /// Starts a fetch, or lets it wait while the file has many in progress: readers of other files need the threads, too.
+    func enqueue(_ fetch: @escaping @Sendable () -> Void, on threads: WorkerThreads) {
+        let isStarted = state.withLock { state in
+            if state.running == Self.mostFetches {
+                state.waiting.append(fetch)
+                return false
+            }
+            state.running += 1
+            return true
+        }
+        if isStarted { start(fetch, on: threads) }
+    }
+
+    private func start(_ fetch: @escaping @Sendable () -> Void, on threads: WorkerThreads) {
+        threads.submit { [weak threads, self] in
+            fetch()
+            let next = state.withLock { state -> (@Sendable () -> Void)? in
+                if state.waiting.isEmpty {
+                    state.running -= 1
+                    return nil
+                }
+                return state.waiting.removeFirst()
+            }
+            if let next, let threads { start(next, on: threads) }
+        }
+    }
+}

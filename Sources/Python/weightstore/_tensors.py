@@ -1,0 +1,83 @@
+"""Tensors as the library describes them: one call fills a table of many."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any, Callable, NamedTuple
+
+from . import _library as c
+from ._library import text
+
+
+class TensorInfo(NamedTuple):
+    """A tensor's description. ``shape`` has the outermost dimension first; ``dtype`` is spelled as in the file;
+    ``shard`` is the SHA-256 of the blob that has its bytes, from ``shard_offset`` on."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    file: str
+    stack: str | None
+    layer: int | None
+    expert: int | None
+    shard: str | None
+    shard_offset: int = 0
+
+
+class TensorRow(NamedTuple):
+    """A tensor of a lease: ``address`` is that of its bytes, in this process or on the device; 0 for zero bytes."""
+
+    info: TensorInfo
+    address: int
+    device: tuple[int, int]
+
+
+#: The fields of weightstore_tensor: struct_size, name, dtype, file, stack; layer, expert, rank; shape, strides, bytes,
+#: shard, data; device_type, device_id; shard_offset.
+_ROW = struct.Struct("@5Q3q5Q2iQ")
+assert _ROW.size == ctypes.sizeof(c.Tensor)
+
+
+def tensor_rows(fill: Callable[..., Any], handle: Any, count: int, first: int = 0) -> list[TensorRow]:
+    """The tensors that a function of the library writes into an array."""
+    if count == 0:
+        return []
+    table = bytearray(count * _ROW.size)
+    struct.pack_into("@Q", table, 0, _ROW.size)
+    fill(handle, first, count, ctypes.addressof(ctypes.c_char.from_buffer(table)))
+    # Many tensors have the same strings, and then the same pointers.
+    known: dict[int, Any] = {0: None}
+    string, numbers = ctypes.c_char_p, ctypes.string_at
+
+    def shared(pointer: int) -> Any:
+        if pointer not in known:
+            known[pointer] = text(string(pointer).value)
+        return known[pointer]
+
+    rows = []
+    for (_, name, dtype, file, stack, layer, expert, rank, shape, _, size, shard, data, kind, number,
+         offset) in _ROW.iter_unpack(table):
+        info = TensorInfo(
+            text(string(name).value), shared(dtype), struct.unpack(f"@{rank}q", numbers(shape, rank * 8)) if rank else (),
+            size, shared(file), shared(stack), layer if layer >= 0 else None, expert if expert >= 0 else None,
+            text(string(shard).value) if shard else None, offset)
+        rows.append(TensorRow(info, data, (kind, number)))
+    return rows
+
+
+# As many bytes as a process has addresses: one type for memory of any size, because ctypes creates types slowly.
+_Bytes = ctypes.c_ubyte * (1 << 47)
+
+
+def block(address: int, hold: Any) -> Any:
+    """Memory from an address on, of no known end. What is made from it keeps ``hold``."""
+    memory: Any = _Bytes.from_address(address)
+    memory._hold = hold
+    return memory
+
+
+def read_only(memory: Any, size: int) -> memoryview:
+    """The first bytes of a block."""
+    return memoryview(memory)[:size].cast("B").toreadonly()

@@ -1,0 +1,285 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// `weightstore mount`, as a user runs it, on the real kernel.
+@Suite(.blockingInTurn, .serialized, .enabled(if: MountProcess.isPossible, Comment(rawValue: MountProcess.needs)))
+struct MountTests {
+    private let directory = try! TemporaryDirectory()
+    private let tool: Tool
+
+    init() throws {
+        tool = Tool(store: directory("store"))
+        try TestModel(layers: 3).write(to: directory("model"), files: 2)
+        #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
+    }
+
+    private func mount(_ arguments: String..., store: String? = nil) throws -> MountProcess {
+        try MountProcess(
+            store ?? tool.store, at: directory("mnt-\(UInt32.random(in: 0 ... .max))"), arguments,
+            log: directory.write("", to: "log-\(UInt32.random(in: 0 ... .max))"))
+    }
+
+    /// Requires that a mounted directory has the files of another one, and no others.
+    private func expectEqual(_ mounted: String, _ original: String) throws {
+        let names = TemporaryDirectory.files(below: original)
+        #expect(TemporaryDirectory.files(below: mounted) == names)
+        for name in names {
+            let isEqual = try contents("\(mounted)/\(name)") == contents("\(original)/\(name)")
+            #expect(isEqual, "\(name)")
+        }
+    }
+
+    private func commit() throws -> String {
+        let shown = try tool("show", "org/model", "--json").output
+        let match = try #require(shown.firstMatch(of: #/"commit"\s*:\s*"([0-9a-f]{40})"/#))
+        return String(match.1)
+    }
+
+    private func status(_ path: String) -> Int32 {
+        var facts = stat()
+        return stat(path, &facts) == 0 ? 0 : errno
+    }
+
+    @Test("every file is equal under its ref, its commit, its version and an escaped ref")
+    func names() throws {
+        #expect(try tool("tag", "org/model", "rel/1.0").status == 0)
+        #expect(try tool("import", directory("model"), "--name", "plain").status == 0)
+        let mount = try mount()
+        for name in try [
+            "org/model/main", "org/model/@\(commit())", "org/model/@~1", "org/model/rel%2F1.0", "_/plain/main",
+        ] {
+            try expectEqual(mount(name), directory("model"))
+        }
+        for name in ["org/none", "none", "org/model/none", "org/model/@main", "org/model/main/none", ".hidden"] {
+            #expect(status(mount(name)) == ENOENT, "\(name)")
+        }
+        let entries = try FileManager.default.contentsOfDirectory(atPath: mount("org/model"))
+        #expect(try Set(entries) == ["main", "rel%2F1.0", "@\(commit())"])
+        mount.end()
+        #expect(mount.logText == "")
+    }
+
+    @Test("one revision is mounted at the top of the directory, and only the named models are shown")
+    func selection() throws {
+        #expect(try tool("import", directory("model"), "--name", "other/model").status == 0)
+        let one = try mount("--model", "org/model@main")
+        try expectEqual(one.path, directory("model"))
+        one.end()
+        let some = try mount("org/*")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: some.path) == ["org"])
+        #expect(status(some("other")) == ENOENT)
+    }
+
+    @Test("random reads and a mapping agree with the file, and nothing can be written")
+    func reads() throws {
+        let mount = try mount()
+        let name = try #require(
+            TemporaryDirectory.files(below: directory("model")).first { $0.hasSuffix("safetensors") })
+        let expected = try contents(directory("model/\(name)"))
+        let path = mount("org/model/main/\(name)")
+        #expect(open(path, O_RDWR) == -1 && errno == EROFS)
+        let file = open(path, O_RDONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        var buffer = [UInt8](repeating: 0, count: 2 << 20)
+        var random = SystemRandomNumberGenerator()
+        for round in 0..<300 {
+            if round % 50 == 0 { _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) }
+            let offset = Int.random(in: 0..<expected.count + 4096, using: &random)
+            let count = [1, 7, 4096, 70_000, 2 << 20].randomElement(using: &random)!
+            let got = pread(file, &buffer, count, off_t(offset))
+            let rest = min(count, max(expected.count - offset, 0))
+            // A debug build takes long to compare arrays.
+            let isEqual = expected.withUnsafeBytes { rest == 0 || memcmp($0.baseAddress! + offset, buffer, rest) == 0 }
+            #expect(got == rest && isEqual, "\(count) bytes at \(offset)")
+        }
+        _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
+        let memory = try #require(mmap(nil, expected.count, PROT_READ, MAP_SHARED, file, 0))
+        try #require(memory != MAP_FAILED)
+        let isEqual = memcmp(memory, expected, expected.count) == 0
+        #expect(isEqual)
+        munmap(memory, expected.count)
+    }
+
+    @Test("extended attributes name the file's SHA-256, the manifest and the commit")
+    func extendedAttributes() throws {
+        let mount = try mount()
+        // Swift's Glibc lacks it.
+        typealias Function =
+            @convention(c) (
+                UnsafePointer<CChar>, UnsafePointer<CChar>, UnsafeMutableRawPointer, Int
+            ) -> Int
+        let getxattr = unsafeBitCast(try #require(dlsym(nil, "getxattr")), to: Function.self)
+        func attribute(_ name: String, _ path: String) -> String? {
+            var value = [UInt8](repeating: 0, count: 256)
+            let count = getxattr(mount(path), "user.weightstore.\(name)", &value, value.count)
+            return count < 0 ? nil : String(decoding: value.prefix(count), as: UTF8.self)
+        }
+        let file = "org/model/main/config.json"
+        #expect(try attribute("commit", file) == commit())
+        let sum = try ChildProcess.check("sha256sum", directory("model/config.json"))
+        #expect(attribute("sha256", file) == String(sum.prefix(64)))
+        #expect(attribute("digest", file)?.count == 64)
+        #expect(attribute("digest", "org/model/main") == attribute("digest", file))
+        #expect(attribute("none", file) == nil)
+        #expect(attribute("digest", "org") == nil)
+    }
+
+    @Test("a revision is in use while a file of it is open, and can be removed afterwards")
+    func holds() throws {
+        let mount = try mount()
+        let file = open(mount("org/model/main/config.json"), O_RDONLY)
+        try #require(file >= 0)
+        let refused = try tool("rm", "org/model")
+        #expect(refused.status == 4)
+        #expect(refused.errors.contains("weightstore mount"), "\(refused.errors)")
+        close(file)
+        // The kernel reports the close to the server after the call.
+        let isRemoved = try blockUntil { try tool("rm", "org/model").status == 0 }
+        #expect(isRemoved)
+        let isGone = try blockUntil { status(mount("org/model/main/config.json")) == ENOENT }
+        #expect(isGone)
+    }
+
+    @Test("a file that is open keeps its revision when the ref moves, and the next open sees the new one")
+    func movingRef() throws {
+        let mount = try mount()
+        let path = mount("org/model/main/config.json")
+        let old = try contents(directory("model/config.json"))
+        #expect(try contents(path) == old)
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+        try directory.write("{\"model_type\": \"another\"}\n", to: "model/config.json")
+        #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
+        #expect(try contents(path) == Array("{\"model_type\": \"another\"}\n".utf8))
+        #expect(try file.readToEnd().map { Array($0) } == old)
+        #expect(try contents(mount("org/model/@~1/config.json")) == old)
+    }
+
+    @Test("SIGTERM unmounts, also while a file is open, and a mount whose server was killed is replaced")
+    func ends() throws {
+        let mount = try mount()
+        let file = open(mount("org/model/main/config.json"), O_RDONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        mount.process.signal(SIGTERM)
+        #expect(mount.process.wait() == 0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: mount.path).isEmpty)
+
+        let killed = try self.mount()
+        killed.process.end(SIGKILL)
+        #expect(status(killed.path) == ENOTCONN)
+        let next = try MountProcess(tool.store, at: killed.path, [], log: directory("log-next"))
+        try expectEqual(next("org/model/main"), directory("model"))
+        let second = try tool("mount", next.path)
+        #expect(second.status == 1)
+        #expect(second.errors.contains("a store is mounted there"), "\(second.errors)")
+        // The user's umount ends the process, too.
+        try ChildProcess.check(geteuid() == 0 ? "umount" : "fusermount3", geteuid() == 0 ? "-v" : "-u", next.path)
+        #expect(next.process.wait() == 0)
+    }
+
+    @Test("an empty store shows the models of its upstream, fetches what is read, and again after an eviction")
+    func upstream() throws {
+        let server = try ServeProcess(tool.store, log: directory("serve-log"))
+        let empty = Tool(store: directory("empty"))
+        let mount = try mount("--upstream", server.url, store: empty.store)
+        #expect(status(mount("org/none/main/config.json")) == ENOENT)
+        try expectEqual(mount("org/model/main"), directory("model"))
+        mount.end()
+        let evict = { try empty("evict", "--down-to", "0").status }
+        #expect(try evict() == 0)
+        let again = try self.mount(store: empty.store)
+        try expectEqual(again("org/model/main"), directory("model"))
+        again.end()
+
+        #expect(try evict() == 0)
+        server.end()
+        let absent = try self.mount("--timeout", "1s", store: empty.store)
+        // Its list needs no bytes.
+        let names = TemporaryDirectory.files(below: absent("org/model/main"))
+        #expect(names == TemporaryDirectory.files(below: directory("model")))
+        let path = absent("org/model/main/" + (try #require(names.first { $0.hasSuffix("safetensors") })))
+        let file = open(path, O_RDONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        var byte: UInt8 = 0
+        #expect(read(file, &byte, 1) == -1 && errno == EIO)
+        #expect(absent.logText.contains("org/model"), "\(absent.logText)")
+    }
+
+    @Test("a removed blob without an origin is an error of the read, with its name in the log")
+    func damage() throws {
+        let mount = try mount()
+        let blobs = directory("store/blobs")
+        let config = try contents(directory("model/config.json"))
+        for name in TemporaryDirectory.files(below: blobs) where try contents("\(blobs)/\(name)") == config {
+            try FileManager.default.removeItem(atPath: "\(blobs)/\(name)")
+        }
+        let file = open(mount("org/model/main/config.json"), O_RDONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        var byte: UInt8 = 0
+        #expect(read(file, &byte, 1) == -1 && errno == EIO)
+        #expect(mount.logText.contains("config.json"), "\(mount.logText)")
+    }
+
+    @Test("--detach returns when the directory is mounted, and mount.weightstore has the arguments of mount(8)")
+    func detached() throws {
+        let target = directory("mnt")
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        let unmount = {
+            _ = try ChildProcess.check(geteuid() == 0 ? "umount" : "fusermount3", geteuid() == 0 ? "-v" : "-u", target)
+        }
+        #expect(try tool("mount", target, "--detach", "--log", directory("log")).output == target + "\n")
+        try expectEqual("\(target)/org/model/main", directory("model"))
+        try unmount()
+
+        let helper = directory("mount.weightstore")
+        try FileManager.default.createSymbolicLink(atPath: helper, withDestinationPath: Tool.path)
+        let options = "rw,nofail,x-systemd.automount,revision=org/model@main"
+        #expect(try ChildProcess.run([helper, tool.store, target, "-o", options]).status == 0)
+        try expectEqual(target, directory("model"))
+        try unmount()
+        let wrong = try ChildProcess.run([helper, tool.store, target, "-o", "colour=red"])
+        #expect(wrong.status == 64)
+        #expect(wrong.errors.contains("colour=red"), "\(wrong.errors)")
+        #expect(try tool("mount", directory("model/config.json")).errors.contains("not a directory"))
+        #expect(try tool("mount", target, "none/*").status == 2)
+    }
+}
+
+/// A mount in a process of its own, which ends with the value.
+private final class MountProcess: Sendable {
+    static let needs = "FUSE is needed: /dev/fuse, and root with the right to mount, or fusermount3"
+
+    static let isPossible: Bool = {
+        guard access("/dev/fuse", R_OK | W_OK) == 0 else { return false }
+        let probe = geteuid() == 0 ? ["unshare", "-m", "true"] : ["fusermount3", "--version"]
+        return (try? ChildProcess.run(probe).status) == 0
+    }()
+
+    let path: String
+    let process: ChildProcess
+    private let log: String
+
+    init(_ store: String, at path: String, _ arguments: [String], log: String) throws {
+        self.path = path
+        self.log = log
+        // A mount whose server was killed exists, but has no status.
+        if mkdir(path, 0o755) != 0, errno != EEXIST { throw CocoaError(.fileWriteUnknown) }
+        process = try ChildProcess(
+            [Tool.path, "mount", path, "--store", store] + arguments, output: .lines, errors: .file(log))
+        _ = try process.line()
+    }
+
+    deinit { end() }
+
+    /// A path in the mounted directory.
+    func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
+
+    var logText: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+
+    func end() { process.end() }
+}
