@@ -6,8 +6,15 @@ import WeightStore
 
 /// The output format.
 struct OutputOptions: ParsableArguments {
-    @Flag(help: "Print JSON.")
+    @Flag(help: "Print JSON, errors included.")
     var json = false
+    @Option(
+        help: ArgumentHelp(
+            "The progress on standard error: auto, json (a line each second), none, or a time such as 10s (a line of text "
+                + "at this interval).", valueName: "style"))
+    var progress = ProgressStyle.auto
+
+    func validate() throws { Presentation.progress = progress }
 }
 
 /// The store of a command whose output has one format, such as the bytes of a file. It refuses `--json`.

@@ -10,7 +10,8 @@ struct WeightStoreTool: ParsableCommand {
         discussion: """
             A revision is written as model@ref, model@~3, model@<commit> or model@<digest>; a model without @ means \
             its ref main, or its last version if it has no such ref. The store is the directory given by --store or \
-            WEIGHTSTORE_HOME (default: ~/.local/share/weightstore).
+            WEIGHTSTORE_HOME (default: ~/.local/share/weightstore). --store, --json, --no-trunc and --progress may also \
+            stand before the command.
 
             \(ExitStatus.help)
             """,
@@ -39,6 +40,7 @@ struct WeightStoreTool: ParsableCommand {
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
             CommandGroup(name: "Verification and repair:", subcommands: [Verify.self, Rebuild.self, Backup.self]),
             CommandGroup(name: "Demo and test data:", subcommands: [Demo.self, Generate.self]),
+            CommandGroup(name: "This program:", subcommands: [Version.self]),
         ])
 
     private static func message(for error: any Error, of command: (any ParsableCommand)?) -> String {
@@ -47,35 +49,54 @@ struct WeightStoreTool: ParsableCommand {
         return sentences.filter { !$0.isEmpty }.joined(separator: " ")
     }
 
-    /// The report of wrong usage that a command finds while it runs: the same as for wrong usage that the parser finds.
-    private static func usage(of command: any ParsableCommand.Type, _ error: ValidationError) -> String {
+    /// The report of wrong usage that is found here: the same as for wrong usage that the parser finds.
+    private static func usage(of command: any ParsableCommand.Type, _ message: String) -> String {
         let usage = usageString(for: command)
         let names = usage.split(separator: " ").prefix { $0.utf8.first.map { !"[<-(".utf8.contains($0) } ?? false }
         return """
-            Error: \(error.message)
+            Error: \(message)
             Usage: \(usage)
               See '\(names.joined(separator: " ")) --help' for more information.
 
             """
     }
 
+    /// Reports wrong usage, and ends the process.
+    private static func exitWithUsage(_ message: String, _ text: String) -> Never {
+        Signals.exit(ExitStatus.usage.rawValue) { Failure(.usage, message).report(text) }
+    }
+
+    /// Ends the process after an error of the parser, or after help, a version or completions, which it throws, too.
+    private static func exit(afterParsing error: any Error) -> Never {
+        guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+        let message = message(for: error)
+        let text = fullMessage(for: error)
+        guard let form = ValueForm.text(for: message) else { exitWithUsage(message, text + "\n") }
+        let complete = "\(message). \(form)"
+        exitWithUsage(complete, text.replacing(message, with: complete, maxReplacements: 1) + "\n")
+    }
+
     static func main() {
         Signals.own()
+        let arguments = ToolArguments(Array(CommandLine.arguments.dropFirst()), of: Self.self)
+        Presentation.isJSON = arguments.has("--json")
+        if let unknown = arguments.unknown {
+            let message = arguments.report(unknown: unknown)
+            exitWithUsage(message, usage(of: arguments.command, message))
+        }
         var running: (any ParsableCommand)?
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(arguments.words)
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
             running = command
             try command.run()
         } catch {
             // Errors of the parser are of another type.
             if let running, let error = error as? ValidationError {
-                Signals.exit(ExitCode.validationFailure.rawValue) {
-                    Terminal.writeError(usage(of: type(of: running), error))
-                }
+                exitWithUsage(error.message, usage(of: type(of: running), error.message))
             }
-            guard let status = ExitStatus(error) else { exit(withError: error) }
-            Signals.exit(status.rawValue) { Terminal.printDiagnostic(message(for: error, of: running)) }
+            guard let status = ExitStatus(error) else { exit(afterParsing: error) }
+            Signals.exit(status.rawValue) { Failure(status, message(for: error, of: running)).report() }
         }
     }
 }

@@ -108,6 +108,6 @@ struct CollectGarbage: ParsableCommand {
         var request = EvictionRequest(.downTo(bytes))
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
-        return try LongCall.run(stopping: store) { try store.evictBlocking(request, work: $0) }
+        return try LongCall.run(isSilent: true, stopping: store) { try store.evictBlocking(request, work: $0) }
     }
 }

@@ -9,21 +9,22 @@ struct DiskUsage: ParsableCommand {
             models also contain. OWN: the bytes that removing the model would free.
             """)
 
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let usage = try options.open().usage()
-        if options.json { return try Terminal.write(json: usage) }
-        var table = Table("MODEL", ">REVISIONS", ">LOGICAL", ">STORED", ">SHARED", ">OWN")
-        for model in usage.models {
-            table.add(
-                model.model, "\(model.revisions)", Quantity.bytes(model.logical), Quantity.bytes(model.stored),
-                Quantity.bytes(model.shared), Quantity.bytes(model.own))
-        }
+        let listing = try Listing(
+            usage.models, list,
+            [
+                .name("MODEL") { $0.model }, .count("REVISIONS") { $0.revisions }, .bytes("LOGICAL") { $0.logical },
+                .bytes("STORED") { $0.stored }, .bytes("SHARED") { $0.shared }, .bytes("OWN") { $0.own },
+            ])
+        if options.json { return try Terminal.write(json: usage.listing(listing.rows)) }
         let saved = max(usage.logical + usage.orphaned - usage.stored - usage.evicted, 0)
         let share = usage.logical > 0 ? Int(saturating: (Double(saved) / Double(usage.logical) * 100).rounded()) : 0
         try Terminal.write(
-            table.text + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
+            listing.table + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
                 + "\(Quantity.bytes(saved)) (\(share)%) saved"
                 + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")

@@ -47,7 +47,7 @@ struct Evict: ParsableCommand {
             free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
-        let summary = try LongCall.run(stopping: store) { try store.evictBlocking(request, work: $0) }
+        let summary = try LongCall.run(isSilent: true, stopping: store) { try store.evictBlocking(request, work: $0) }
         for outcome in summary.unchecked {
             Terminal.printDiagnostic("\(outcome.text). Its shards stay.")
         }

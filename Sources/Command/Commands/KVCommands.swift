@@ -20,21 +20,20 @@ struct KVList: ParsableCommand {
             """, aliases: ["list"])
 
     @Argument(help: "Only blocks of models that match a shell pattern: 'org/*'.") var pattern: String?
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let spaces = try options.open().kvSpaces(ofModelsMatching: pattern)
-        if options.json { return try Terminal.write(json: spaces) }
-        var table = Table(
-            "REVISION", "FORMAT", "TENANT", ">BLOCK", ">BLOCKS", ">SIZE", ">LONGEST", "LAST USED", ">USES")
-        for space in spaces {
-            table.add(
-                space.revision + (space.superseded ? " *" : ""), space.format, space.tenant.short,
-                "\(space.blockTokens)",
-                "\(space.blocks)", Quantity.bytes(space.bytes), "\(space.longest)",
-                space.accesses > 0 ? Quantity.age(space.lastAccess) : "never", "\(space.accesses)")
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            spaces, list,
+            [
+                .name("REVISION") { $0.revision + ($0.superseded ? " *" : "") }, .name("FORMAT") { $0.format },
+                .text("TENANT") { $0.tenant.short }, .count("BLOCK") { $0.blockTokens }, .count("BLOCKS") { $0.blocks },
+                .bytes("SIZE") { $0.bytes }, .count("LONGEST") { $0.longest },
+                .moment("LAST USED") { $0.accesses > 0 ? $0.lastAccess : nil }, .count("USES") { $0.accesses },
+            ]
+        ).report(options)
     }
 }
 

@@ -19,19 +19,21 @@ struct OriginList: ParsableCommand {
         commandName: "ls", abstract: "List the origins of revisions, the nearest first.")
 
     @Argument(help: "A model, or a revision of it (default: all models).") var name: String?
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let origins = try options.open().revisionOrigins(of: name)
-        if options.json { return try Terminal.write(json: origins) }
-        var table = Table("REVISION", "ORIGIN", "CHECKED")
-        for origin in origins {
-            let state =
-                origin.checked.map { Quantity.age($0) }
-                ?? origin.absent.map { "lacked it \(Quantity.age($0))" } ?? "never"
-            table.add(origin.revision, origin.origin, state)
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            origins, list,
+            [
+                .name("REVISION") { $0.revision }, .name("ORIGIN") { $0.origin },
+                .text("CHECKED") { origin in
+                    origin.checked.map { Quantity.age($0) }
+                        ?? origin.absent.map { "lacked it \(Quantity.age($0))" } ?? "never"
+                },
+            ]
+        ).report(options)
     }
 }
 

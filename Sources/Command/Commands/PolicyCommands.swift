@@ -15,6 +15,7 @@ struct PolicyList: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "List the built-in policies and those in the store's policies/.")
 
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -30,14 +31,13 @@ struct PolicyList: ParsableCommand {
         let answers = try store.policies().map {
             Answer(name: $0.name, path: $0.path, summary: $0.summary, isDefault: $0.name == current)
         }
-        if options.json { return try Terminal.write(json: answers) }
-        var table = Table("POLICY", "FROM", "WHAT")
-        for answer in answers {
-            table.add(
-                answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
-                String(answer.summary.prefix { $0 != ":" && $0 != "." }))
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            answers, list,
+            [
+                .text("POLICY") { $0.name + ($0.isDefault ? " *" : "") }, .name("FROM") { $0.path ?? "built in" },
+                .name("WHAT") { answer in String(answer.summary.prefix { $0 != ":" && $0 != "." }) },
+            ]
+        ).report(options)
     }
 }
 

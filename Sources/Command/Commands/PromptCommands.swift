@@ -46,19 +46,20 @@ struct PromptCommand: ParsableCommand {
                 """)
 
         @Argument(help: "Only prompts of this model.") var model: String?
+        @OptionGroup var list: ListOptions
         @OptionGroup var options: StoreOptions
 
         func run() throws {
             let prompts = try options.open().prompts(of: model)
-            if options.json { return try Terminal.write(json: prompts) }
-            var table = Table("MODEL", "PROMPT", ">TOKENS", ">USES", "LAST USED", ">EXPECTED")
-            for prompt in prompts {
-                table.add(
-                    prompt.model, prompt.name, "\(prompt.tokens)", "\(prompt.accesses)",
-                    prompt.accesses > 0 ? Quantity.age(prompt.lastAccess) : "never",
-                    Quantity.number(prompt.expectedUses))
-            }
-            if !table.isEmpty { try Terminal.write(table.text) }
+            let listing = try Listing(
+                prompts, list,
+                [
+                    .name("MODEL") { $0.model }, .name("PROMPT") { $0.name }, .count("TOKENS") { $0.tokens },
+                    .count("USES") { $0.accesses },
+                    .moment("LAST USED") { $0.accesses > 0 ? $0.lastAccess : nil },
+                    .number("EXPECTED") { $0.expectedUses },
+                ])
+            if options.json || !listing.rows.isEmpty { try listing.report(options) }
         }
     }
 

@@ -17,7 +17,7 @@ struct Remove: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
-        let summary = try LongCall.run(stopping: store) { work in
+        let summary = try LongCall.run(isSilent: true, stopping: store) { work in
             try store.remove(names, force: force, dryRun: dryRun, work: work)
         }
         try summary.report(dryRun: dryRun, options)
@@ -63,7 +63,7 @@ struct Prune: ParsableCommand {
         rule.keepLast = keepLast
         rule.downToBytes = downTo?.bytes
         let store = try options.open()
-        let summary = try LongCall.run(stopping: store) { work in
+        let summary = try LongCall.run(isSilent: true, stopping: store) { work in
             if !dryRun, !yes, Terminal.isInteractive {
                 let plan = try store.prune(rule, dryRun: true, work: work)
                 if plan.revisions.isEmpty { return plan }

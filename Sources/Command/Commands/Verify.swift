@@ -59,7 +59,7 @@ struct Verify: ParsableCommand {
         rule.checksOrigins = origins
         let store = try options.open()
         if let against, let revision { return try compare(store, revision, with: against) }
-        let summary = try LongCall.run(stopping: store) { try store.verifyBlocking(rule, work: $0) }
+        let summary = try LongCall.run(isSilent: true, stopping: store) { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
         if summary.origins.contains(where: { $0.state == .unanswered }) {
@@ -68,7 +68,7 @@ struct Verify: ParsableCommand {
     }
 
     private func compare(_ store: Store, _ revision: String, with hub: String) throws {
-        let comparison = try LongCall.run(stopping: store) { work in
+        let comparison = try LongCall.run(isSilent: true, stopping: store) { work in
             try store.compareBlocking(revision, with: hub, at: at, work: work)
         }
         try comparison.report(options)

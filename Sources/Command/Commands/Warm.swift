@@ -100,7 +100,9 @@ struct Warm: ParsableCommand {
     }
 
     private func warm(_ request: WarmRequest, in store: Store) throws -> WarmSummary {
-        try LongCall.run("\(request.tier)", stopping: store) { try store.warmBlocking(request, work: $0) }
+        try LongCall.run("\(request.tier)", isSilent: true, stopping: store) {
+            try store.warmBlocking(request, work: $0)
+        }
     }
 
     private func report(_ summary: WarmSummary, _ store: Store) throws {

@@ -233,7 +233,7 @@ struct FleetGarbage: ParsableCommand {
 
     func run() throws {
         let fleet = try fleetOptions.fleet()
-        let summary = try LongCall.run("bucket") { work in
+        let summary = try LongCall.run("bucket", isSilent: true) { work in
             try fleet.collectGarbage(
                 graceSeconds: grace.seconds, allowedShare: allowRemoving?.fraction ?? Fleet.defaultRemovedShare,
                 dryRun: dryRun, work: work)

@@ -56,7 +56,7 @@ struct Sync: ParsableCommand {
                     "\($0.model)@\($0.ref): \($0.localText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to fetch\n"
                 }.joined())
         }
-        let summary = try LongCall.run(names.joined(separator: " "), stopping: store) { work in
+        let summary = try LongCall.run(names.joined(separator: " "), isSilent: true, stopping: store) { work in
             try fleet.syncBlocking(follows, into: store, work: work)
         }
         if options.json { return try Terminal.write(json: summary) }
