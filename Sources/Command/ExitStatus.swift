@@ -1,4 +1,5 @@
 import Fleet
+import Glibc
 import Server
 import WeightStore
 
@@ -77,7 +78,10 @@ enum ExitStatus: Int32 {
             default: .unreachable
             }
         case .originsFailed: status(of: error.cause)
-        case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),
+        case .storage(.readOnly), .file(.system(_, _, EACCES)), .file(.system(_, _, EPERM)),
+            .file(.system(_, _, EROFS)):
+            .notPermitted
+        case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system),
             .file(.lockedMemoryLimit), .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
             .failed
         case .other: nil

@@ -41,6 +41,11 @@ struct StoreLocation: ParsableArguments {
 
     /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
+        Suggestion.store.withLock { $0 = path }
+        return try Self.open(path, create: create, limitRate: limitRate, logger: logger)
+    }
+
+    static func open(_ path: String, create: Bool, limitRate: Int? = nil, logger: Logger) throws -> Store {
         let store = try Store(at: path, create: create, logger: logger)
         Signals.whenEnded { [weak store] in store?.removeTemporaryFiles() }
         var transport = TransportOptions()

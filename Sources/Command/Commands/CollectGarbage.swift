@@ -9,7 +9,8 @@ struct CollectGarbage: ParsableCommand {
             Unreferenced shards, and blobs that the catalog does not list, are removed after the grace period; staging \
             files of dead processes and quarantined blobs that are no longer needed are removed at once. Safe at any \
             time. Prints nothing if there is nothing to do. If another collection is running, reports that and exits \
-            with 0. With --quota, the collection is followed by an eviction as by evict --down-to.
+            with 0. With --quota, the collection is followed by an eviction as by evict --down-to, with \
+            its exit statuses.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
             are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer removes these \
@@ -66,7 +67,9 @@ struct CollectGarbage: ParsableCommand {
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
         for outcome in eviction?.unchecked ?? [] { Terminal.printDiagnostic("\(outcome.text). Its shards stay.") }
         try report(summary, eviction)
-        if eviction?.unchecked.isEmpty == false { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        guard let eviction, !dryRun || !eviction.unchecked.isEmpty else { return }
+        if !eviction.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        if eviction.bytes < eviction.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
     }
 
     private func report(_ summary: CollectionSummary, _ eviction: EvictionSummary?) throws {

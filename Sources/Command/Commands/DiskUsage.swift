@@ -13,19 +13,20 @@ struct DiskUsage: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let usage = try options.open().usage()
+        var usage = try options.open().usage()
         let listing = try Listing(
             usage.models, list,
             [
                 .name("MODEL") { $0.model }, .count("REVISIONS") { $0.revisions }, .bytes("LOGICAL") { $0.logical },
                 .bytes("STORED") { $0.stored }, .bytes("SHARED") { $0.shared }, .bytes("OWN") { $0.own },
             ])
-        if options.json { return try Terminal.write(json: usage.listing(listing.rows)) }
-        let saved = max(usage.logical + usage.orphaned - usage.stored - usage.evicted, 0)
-        let share = usage.logical > 0 ? Int(saturating: (Double(saved) / Double(usage.logical) * 100).rounded()) : 0
+        usage.models = listing.rows
+        if options.json { return try Terminal.write(json: usage) }
+        let here = usage.logical - usage.absent
+        let share = here > 0 ? Int(saturating: (Double(usage.saved) / Double(here) * 100).rounded()) : 0
         try Terminal.write(
-            listing.table + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
-                + "\(Quantity.bytes(saved)) (\(share)%) saved"
+            listing.table + "\(Quantity.bytes(here)) of files in \(Quantity.bytes(usage.stored)) of shards: "
+                + "\(Quantity.bytes(usage.saved)) (\(share)%) saved"
                 + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")
                 + (usage.kv > 0 ? "; and \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")

@@ -10,7 +10,8 @@ struct Evict: ParsableCommand {
             The files of evicted shards are deleted. The catalog still lists the shards, and the next use fetches them. \
             Shards of pinned revisions, of revisions in use by a process, and of revisions without an origin are never \
             evicted. Origins that were not checked within the last hour are checked first, also with --dry-run. If one \
-            does not respond, the shards of its revisions are kept, and the exit status is 12.
+            does not respond, the shards of its revisions are kept, and the exit status is 12. It is 13 if less was freed \
+            than requested.
 
             Without --free and --down-to, eviction starts above the quota's high watermark and stops at the low one. \
             Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines can compute \
@@ -38,6 +39,7 @@ struct Evict: ParsableCommand {
             throw ValidationError("--tier \(tier): must be disk; a memory tier belongs to the process that opened it")
         }
         if free != nil && downTo != nil { throw ValidationError("--free and --down-to exclude each other") }
+        try OptionRange.check("--free", free, atLeast: 1, "leave it out to evict as the quota requires")
         try choice.check()
     }
 
@@ -53,6 +55,7 @@ struct Evict: ParsableCommand {
         }
         try report(summary, store)
         if !summary.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        if !dryRun, summary.bytes < summary.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
     }
 
     private func report(_ summary: EvictionSummary, _ store: Store) throws {

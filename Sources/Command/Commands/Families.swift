@@ -8,6 +8,7 @@ struct Families: ParsableCommand {
         discussion: "With a name, show its layer and expert.")
 
     @Argument(help: "A tensor's name.") var name: String?
+    @OptionGroup var table: TableOptions
     @OptionGroup var output: OutputOptions
 
     private struct Row: Encodable {
@@ -38,7 +39,7 @@ struct Families: ParsableCommand {
             Row(pattern: $0.pattern, example: $0.example, layer: $0.layer, expert: $0.expert, models: $0.models)
         }
         if output.json { return try Terminal.write(json: rows) }
-        var table = Table("PATTERN", "MODELS")
+        var table = Table("~PATTERN", "~MODELS")
         for row in rows { table.add(row.pattern, row.models) }
         try Terminal.write(table.text)
     }

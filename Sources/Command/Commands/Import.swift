@@ -61,6 +61,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Only show what would be imported.")
     var dryRun = false
 
+    @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 
     private var request: ImportRequest {
@@ -142,7 +143,7 @@ struct Import: ParsableCommand {
 
     private func report(_ plan: [ImportPlan]) throws {
         if options.json { return try Terminal.write(json: plan) }
-        var table = Table("MODEL", ">FILES", ">SIZE", "REFS", "FROM")
+        var table = Table("~MODEL", ">FILES", ">SIZE", "~REFS", "~FROM")
         for revision in plan {
             let refs = revision.refs.map { ref in revision.refsNow[ref].map { "\(ref) (now \($0))" } ?? ref }
             table.add(

@@ -16,7 +16,13 @@ struct List: ParsableCommand {
             models, list,
             [
                 .name("MODEL") { $0.name },
-                .count("VERSION") { $0.version ?? 0 },
+                .text("VERSION") {
+                    ($0.version.map(VersionName.text) ?? "-") + ($0.partial == nil ? "" : " (partial)")
+                },
+                .bytes("SIZE") { $0.bytes }, .here { ($0.bytes, $0.absent, $0.damaged) },
+                .count("TENSORS") { $0.tensors }, .count("LAYERS") { $0.layers },
+                .name("REFS") { $0.refs.joined(separator: ",") }, .text("PINNED") { $0.pinned ? "yes" : "" },
+                .moment("LAST USED") { $0.accesses > 0 ? $0.lastAccess : nil }, .count("USES") { $0.accesses },
             ])
         if quiet, !options.json { return try Terminal.write(listing.rows.map { $0.name + "\n" }.joined()) }
         try listing.report(options)

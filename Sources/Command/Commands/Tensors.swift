@@ -41,11 +41,13 @@ struct Tensors: ParsableCommand {
         try Terminal.write(answers.map { "\($0.digest)  \($0.tensor.name)\n" }.joined())
     }
 
-    private static let columns: [Listing<TensorEntry>.Column] = [
-        .name("TENSOR") { $0.name }, .text("DTYPE") { $0.dtype }, .text("SHAPE") { text($0.shape) },
-        .bytes("SIZE") { $0.bytes }, .optional("LAYER") { $0.layer }, .optional("EXPERT") { $0.expert },
-        .text("SHARD") { $0.shard?.short ?? "-" }, .count("OFFSET") { $0.shardOffset }, .name("FILE") { $0.file },
-    ]
+    private static var columns: [Listing<TensorEntry>.Column] {
+        [
+            .name("TENSOR") { $0.name }, .text("DTYPE") { $0.dtype }, .text("SHAPE") { text($0.shape) },
+            .bytes("SIZE") { $0.bytes }, .optional("LAYER") { $0.layer }, .optional("EXPERT") { $0.expert },
+            .text("SHARD") { $0.shard?.short ?? "-" }, .count("OFFSET") { $0.shardOffset }, .name("FILE") { $0.file },
+        ]
+    }
 
     private static func text(_ shape: [Int]) -> String {
         "[" + shape.map(String.init).joined(separator: ", ") + "]"

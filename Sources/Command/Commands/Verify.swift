@@ -36,6 +36,7 @@ struct Verify: ParsableCommand {
     @Option(help: ArgumentHelp("The most bytes per second to read: 100M.", valueName: "size"))
     var rate: ByteSize?
     @Flag(help: "Check that the origins hold the revisions.") var origins = false
+    @Flag(name: .shortAndLong, help: "Print nothing if all is intact. Made for cron.") var quiet = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
@@ -45,8 +46,9 @@ struct Verify: ParsableCommand {
             return
         }
         if revision == nil { throw ValidationError("--against: name the revision to compare.") }
-        if sample != nil || olderThan != nil || rate != nil || origins {
-            throw ValidationError("--against reads no shards: leave out --sample, --older-than, --rate and --origins.")
+        if sample != nil || olderThan != nil || rate != nil || origins || quiet {
+            throw ValidationError(
+                "--against reads no shards: leave out --sample, --older-than, --rate, --origins and --quiet.")
         }
     }
 
@@ -102,6 +104,8 @@ struct Verify: ParsableCommand {
         }
         parts += summary.absent.lines
         if summary.isReadOnly { parts.append("the store can only be read: nothing was moved or recorded") }
+        let isIntact = bad == 0 && summary.origins.allSatisfy { $0.state == .holds } && summary.absent.lostShards == 0
+        if quiet && isIntact { return }
         try Terminal.write(parts.joined(separator: "; ") + "\n")
     }
 }

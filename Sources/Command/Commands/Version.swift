@@ -30,7 +30,7 @@ struct Version: ParsableCommand {
         Answer(
             version: ProgramVersion.current, commit: BuildFacts.commit, catalogSchema: Catalog.schema,
             outputSchema: Presentation.schema, sqlite: Catalog.sqliteVersion, swift: Self.swift,
-            platform: Self.platform, build: Self.configuration,
+            platform: Self.platform, build: Self.build,
             packages: verbose ? BuildFacts.packages : nil)
     }
 
@@ -69,7 +69,7 @@ extension Version {
         #endif
     }
 
-    private static var configuration: String {
+    private static var build: String {
         #if DEBUG
             "debug"
         #else
@@ -86,6 +86,15 @@ extension Version {
             withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
         }
         return "\(text(names.sysname)) \(text(names.release)) \(text(names.machine)), "
-            + "glibc \(String(cString: gnu_get_libc_version()))"
+            + cLibrary
+    }
+
+    /// `glibc 2.36`.
+    private static var cLibrary: String {
+        var text = [UInt8](repeating: 0, count: 64)
+        let length = text.withUnsafeMutableBytes {
+            confstr(Int32(_CS_GNU_LIBC_VERSION), $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        return length > 1 ? String(decoding: text.prefix { $0 != 0 }, as: UTF8.self) : "unknown C library"
     }
 }

@@ -32,6 +32,7 @@ struct Warm: ParsableCommand {
     @Flag(help: "Lock the pages in RAM; with --hold.") var lock = false
     @Option(help: ArgumentHelp("With --hold: repeat at this interval: 15m, 1h.", valueName: "time")) var every:
         TimeSpan?
+    @OptionGroup var tables: TableOptions
     @OptionGroup var options: StoreOptions
 
     /// Where the bytes stay when the program ends.
@@ -130,7 +131,7 @@ extension WarmPlan {
 
     fileprivate var table: String {
         var table = Table(
-            "REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">RESIDENT", ">FROM DISK", ">TO FETCH",
+            "~REVISION", "~PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">RESIDENT", ">FROM DISK", ">TO FETCH",
             ">BENEFIT"
         )
         for item in items {

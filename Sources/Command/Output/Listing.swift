@@ -43,6 +43,10 @@ struct Listing<Row: Encodable> {
         static func bytes(_ heading: String, _ bytes: @escaping (Row) -> Int) -> Self {
             Self(heading: heading, value: .bytes(bytes))
         }
+        /// What is stored of the files: `100%`, `36%`, `-`, or `damaged`. Sorted with the least first.
+        static func here(_ sizes: @escaping (Row) -> (bytes: Int, absent: Int, damaged: Int)) -> Self {
+            Self(heading: "HERE", value: .text(isName: false) { Stored(sizes($0)).text })
+        }
         static func moment(_ heading: String, never: String = "never", _ moment: @escaping (Row) -> Int?) -> Self {
             Self(heading: heading, value: .moment(never: never, moment))
         }

@@ -19,12 +19,13 @@ struct FleetStatus: ParsableCommand {
         discussion: "The nodes are listed in etcd; without it, only the contents of the bucket are shown.")
 
     @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var tables: TableOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
         let status = try fleetOptions.fleet().status()
         if output.json { return try Terminal.write(json: status) }
-        var models = Table("MODEL", ">VERSIONS", "NEWEST", ">SIZE", "REFS")
+        var models = Table("~MODEL", ">VERSIONS", "NEWEST", ">SIZE", "~REFS")
         for model in status.models {
             let newest = model.versions.last
             models.add(
@@ -35,7 +36,7 @@ struct FleetStatus: ParsableCommand {
         var text = models.text
         if let nodes = status.nodes {
             var table = Table(
-                "NODE", "URL", "HEARS BY", "REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
+                "~NODE", "~URL", "HEARS BY", "~REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
             for node in nodes {
                 let peers = Quantity.bytes(node.holdings?.fromPeers ?? 0)
                 let bucket = Quantity.bytes(node.holdings?.fromOrigin ?? 0)

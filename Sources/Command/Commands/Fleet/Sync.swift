@@ -10,6 +10,7 @@ struct Check: ParsableCommand {
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -18,7 +19,7 @@ struct Check: ParsableCommand {
         if options.json {
             try Terminal.write(json: states)
         } else {
-            var table = Table("REF", "FLEET", "HERE", ">TO FETCH")
+            var table = Table("~REF", "FLEET", "HERE", ">TO FETCH")
             for state in states {
                 table.add(
                     "\(state.model)@\(state.ref)", state.fleetText, state.localText, Quantity.bytes(state.missing))
