@@ -80,7 +80,7 @@ extension Faults {
                 ["import", directory("next")], ["rebuild"], ["quota", "--set", "1G"],
             ] {
                 let refused = try bob.run(arguments)
-                #expect(refused.status == 1, "\(arguments)")
+                #expect(refused.status == 14, "\(arguments)")
                 #expect(refused.errors.contains("The store can only be read"), "\(arguments): \(refused.errors)")
             }
             // It reads the commits of its owner that are not checkpointed.
@@ -280,7 +280,7 @@ extension Faults {
             try readsAll("org/model\n")
             for arguments in [["gc"], ["tag", "org/model", "prod"], ["import", directory("next")]] {
                 let refused = try reader.run(arguments)
-                #expect(refused.status == 1 && refused.errors.contains("Read-only file system"), "\(refused.errors)")
+                #expect(refused.status == 14 && refused.errors.contains("Read-only file system"), "\(refused.errors)")
             }
             for suffix in ["-wal", "-shm"] { unlink(tool.store + "/store.db" + suffix) }
             try readsAll("org/model\n")

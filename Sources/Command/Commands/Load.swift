@@ -55,8 +55,9 @@ struct Load: ParsableCommand {
         guard let layers, let last = try revision.layers().map(\.number).max(), layers.range.upperBound > last else {
             return
         }
-        throw ValidationError(
-            "--layers \(layers.range.lowerBound)-\(layers.range.upperBound): \(revision.name) has the layers 0-\(last)")
+        throw StorageError.notFound(
+            kind: "layer", name: "\(revision.name) layers \(layers.range.lowerBound)-\(layers.range.upperBound)",
+            detail: "The revision has the layers 0-\(last).")
     }
 
     func run() throws {

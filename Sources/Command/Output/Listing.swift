@@ -148,7 +148,7 @@ struct Listing<Row: Encodable> {
             return { (fnmatch(given, text($0), 0) == 0) == (found == "=") }
         case .count(let count):
             guard let limit = Int(decimal: given) else { throw invalid("must be a whole number, such as 24") }
-            return { row in count(row).map { comparison(limit) { _ in $0 }(row) } ?? false }
+            return { row in count(row).map { value in comparison(limit, { _ in value })(row) } ?? false }
         case .number(let number):
             guard let limit = Double(given), limit.isFinite else { throw invalid("must be a number, such as 1.5") }
             return comparison(limit, number)
