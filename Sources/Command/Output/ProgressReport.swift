@@ -96,7 +96,7 @@ final class ProgressReport {
         }
         let start = ContinuousClock.now
         // What the last line has reported.
-        let reported = Mutex(Work.Progress())
+        let reported = Mutex<Work.Progress?>(nil)
         let draw: @Sendable () -> Void
         switch form {
         case .bar: draw = { Self.draw(work.progress, label, unit, since: start) }
