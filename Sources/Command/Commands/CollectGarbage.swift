@@ -16,7 +16,8 @@ struct CollectGarbage: ParsableCommand {
             are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer removes these \
             blobs, the revisions that the last rebuild could not read, and the revisions that an older catalog lacks. It \
             lists them first, and requires a confirmation.
-            """)
+            """
+    ).examples("gc", "gc --grace 0 --dry-run")
 
     @Option(
         help: ArgumentHelp(

@@ -7,7 +7,8 @@ struct DiskUsage: ParsableCommand {
         discussion: """
             LOGICAL: all files of all revisions. STORED: their distinct shards. SHARED: the part of STORED that other \
             models also contain. OWN: the bytes that removing the model would free.
-            """)
+            """
+    ).examples("du --sort own")
 
     @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions

@@ -16,7 +16,8 @@ struct Evict: ParsableCommand {
             Without --free and --down-to, eviction starts above the quota's high watermark and stops at the low one. \
             Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines can compute \
             again; those of superseded revisions first.
-            """)
+            """
+    ).examples("evict --free 50G --dry-run")
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
@@ -84,7 +85,8 @@ struct Evict: ParsableCommand {
 
 /// A policy by name, or from a file.
 struct PolicyChoice: ParsableArguments {
-    @Option(help: ArgumentHelp("The policy (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(help: ArgumentHelp("The policy (weightstore policy ls).", valueName: "name"), completion: .policies)
+    var policy: String?
     @Option(help: ArgumentHelp("A file with a policy: one SELECT.", valueName: "file"), completion: .file())
     var policyFile: String?
 

@@ -5,7 +5,8 @@ struct Families: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "families",
         abstract: "Show the patterns that find the layer and the expert in a tensor's name.",
-        discussion: "With a name, show its layer and expert.")
+        discussion: "With a name, show its layer and expert."
+    ).examples("families model.layers.3.mlp.experts.60.up_proj.weight")
 
     @Argument(help: "A tensor's name.") var name: String?
     @OptionGroup var table: TableOptions

@@ -3,8 +3,9 @@ import WeightStore
 
 struct Files: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "files", abstract: "List a revision's files.")
+        .examples("files org/llama --sort size")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 

@@ -16,7 +16,8 @@ struct Import: ParsableCommand {
 
             Each --origin is checked before the commit: sizes, and digests that it publishes or of a sample of its bytes. \
             An import whose origin lacks the files is refused.
-            """)
+            """
+    ).examples("import ~/models/llama --name org/llama", "import ~/.cache/huggingface --dry-run")
 
     @Argument(help: "A model's directory, a file, or a Hugging Face cache.", completion: .directory)
     var path: String

@@ -3,9 +3,10 @@ import WeightStore
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the models.", aliases: ["list"])
+        commandName: "ls", abstract: "List the models.", aliases: ["list"]
+    ).examples("ls 'org/*' --sort size --limit 10", "ls --filter 'last-used>30d' --json")
 
-    @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
+    @Argument(help: "Only models that match a shell pattern: 'org/*'.", completion: .models) var pattern: String?
     @Flag(name: .shortAndLong, help: "Names only.") var quiet = false
     @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions

@@ -10,9 +10,10 @@ struct Load: ParsableCommand {
         discussion: """
             In RAM the pages stay in the page cache when the program ends, so the next engine finds them there; --hold \
             keeps them until Ctrl-C, --lock prevents the kernel from reclaiming them.
-            """)
+            """
+    ).examples("load org/llama --to gpu", "load org/llama --layers 0-11 --hold")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
@@ -26,7 +27,7 @@ struct Load: ParsableCommand {
     @Option(help: TierBudget.help) var budget: TierBudget?
     @Option(
         help: ArgumentHelp(
-            "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
+            "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"), completion: .policies)
     var policy: String?
     @Flag(
         help: ArgumentHelp(

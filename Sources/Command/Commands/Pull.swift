@@ -14,7 +14,8 @@ struct Pull: ParsableCommand {
 
             The hub is --origin, else the model's own origin, else HF_ENDPOINT, else https://huggingface.co. Its token \
             is read from HF_TOKEN or ~/.cache/huggingface/token.
-            """)
+            """
+    ).examples("pull Qwen/Qwen2.5-0.5B --dry-run", "pull Qwen/Qwen2.5-0.5B@main --layers 0-11")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@revision (a branch, a tag, a commit).", valueName: "model"))
     var name: String

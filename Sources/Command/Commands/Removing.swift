@@ -11,9 +11,10 @@ struct Remove: ParsableCommand {
 
             A name with *, ? or [ is a pattern: all models that match it. On a terminal, the removal of models by a \
             pattern must be confirmed.
-            """)
+            """
+    ).examples("rm org/llama@~1", "rm 'test/*' --dry-run")
 
-    @Argument(help: "Models or revisions, or patterns of models: 'org/*'.") var names: [String]
+    @Argument(help: "Models or revisions, or patterns of models: 'org/*'.", completion: .revisions) var names: [String]
     @Flag(name: .shortAndLong, help: "Also remove pinned revisions.") var force = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @Flag(name: .shortAndLong, help: "Skip the confirmation of patterns.") var yes = false
@@ -58,9 +59,10 @@ struct Prune: ParsableCommand {
             removes revisions that refs name, but never the one that main names. Pinned revisions and revisions in use \
             are skipped and listed. Models keep their name and their next version number. On a terminal the removal \
             must be confirmed.
-            """)
+            """
+    ).examples("prune --keep-last 2 --older-than 30d --dry-run")
 
-    @Argument(help: "Only models that match a shell pattern: 'org/*'.") var pattern: String?
+    @Argument(help: "Only models that match a shell pattern: 'org/*'.", completion: .models) var pattern: String?
     @Flag(help: "Also remove revisions that a ref other than main names.") var includeReferenced = false
     @Option(
         help: ArgumentHelp("Only revisions not imported or read for this long: 12h, 30d, 2w.", valueName: "time"))

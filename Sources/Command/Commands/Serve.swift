@@ -18,7 +18,8 @@ struct Serve: ParsableCommand {
             (HF_TOKEN). "weightstore token new" makes tokens. --tls-certificate and --tls-key encrypt tokens and models on \
             networks where others can listen. Changed tokens and certificates are read within seconds, and at once after \
             SIGHUP; SIGTERM stops, once responses in progress have ended.
-            """)
+            """
+    ).examples("serve --host 0.0.0.0 --token-file tokens", "serve --upstream https://huggingface.co")
 
     @OptionGroup var listen: ListenOptions
     @Option(

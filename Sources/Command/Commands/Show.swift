@@ -4,9 +4,10 @@ import WeightStore
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show a model's revisions, or with @ one revision and its layers.")
+        abstract: "Show a model's revisions, or with @ one revision and its layers."
+    ).examples("show org/llama", "show org/llama@main")
 
-    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: "A model, or a revision of it.", completion: .revisions) var name: String
     @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 

@@ -6,9 +6,10 @@ struct Tensors: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tensors",
         abstract: "List a revision's tensors, or those of one layer.",
-        discussion: "With --digests every tensor is read.")
+        discussion: "With --digests every tensor is read."
+    ).examples("tensors org/llama --layer 3", "tensors org/llama --filter 'tensor=*q_proj*'")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Option(help: ArgumentHelp("Only tensors of this layer, from 0.", valueName: "number")) var layer: Int?
     @Flag(help: "Show the SHA-256 of each tensor's bytes.") var digests = false
     @OptionGroup var list: ListOptions

@@ -19,9 +19,10 @@ struct Verify: ParsableCommand {
 
             Exit status 3 if a shard is damaged or missing, or was evicted and no origin has it, or if a file differs from \
             the hub's; 12 if an origin or a file could not be checked.
-            """)
+            """
+    ).examples("verify --sample 5% --rate 200M", "verify org/llama --against https://huggingface.co")
 
-    @Argument(help: "Only the shards of this revision.") var revision: String?
+    @Argument(help: "Only the shards of this revision.", completion: .revisions) var revision: String?
     @Option(help: ArgumentHelp("Compare with the files of this hub: https://huggingface.co.", valueName: "url"))
     var against: String?
     @Option(

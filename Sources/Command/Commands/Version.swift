@@ -9,7 +9,8 @@ struct Version: ParsableCommand {
         discussion: """
             SCHEMA is the version of the catalog that the program writes. --verbose lists the packages of which the \
             program consists, with their versions.
-            """)
+            """
+    ).examples("version --verbose")
 
     @Flag(name: .shortAndLong, help: "Also list the packages that the program was built with.") var verbose = false
     @OptionGroup var output: OutputOptions

@@ -18,9 +18,10 @@ struct Warm: ParsableCommand {
             cache keeps the bytes read, for every process on this machine, until the kernel needs the memory. --hold \
             keeps the tier until Ctrl-C or SIGTERM, --lock prevents the kernel from reclaiming the pages, --every \
             repeats the warm-up.
-            """)
+            """
+    ).examples("warm --plan", "warm --top 3 --hold --every 15m")
 
-    @Argument(help: "Only these revisions, used or not.") var revisions: [String] = []
+    @Argument(help: "Only these revisions, used or not.", completion: .revisions) var revisions: [String] = []
     @Option(help: ArgumentHelp("The number of most used revisions to warm.", valueName: "count")) var top = 5
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))

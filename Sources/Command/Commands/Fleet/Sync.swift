@@ -6,7 +6,8 @@ struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check whether this store has the versions that the fleet's refs name now.",
-        discussion: "Exit status 11 if it does not.")
+        discussion: "Exit status 11 if it does not."
+    ).examples("check org/llama@prod")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @OptionGroup var fleetOptions: FleetOptions
@@ -38,7 +39,8 @@ struct Sync: ParsableCommand {
         discussion: """
             Shards are fetched from peers first, then from the bucket. A ref moves when all bytes of its version are \
             stored. An interrupted sync resumes from the stored shards.
-            """)
+            """
+    ).examples("sync org/llama@prod --dry-run")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @Flag(help: "Only show what would be fetched.") var dryRun = false
