@@ -11,7 +11,7 @@ struct WeightStoreTool: ParsableCommand {
             A revision is written as model@ref, model@~3, model@<commit> or model@<digest>; a model without @ means \
             its ref main, or its last version if it has no such ref. The store is the directory given by --store or \
             WEIGHTSTORE_HOME (default: ~/.local/share/weightstore). --store, --json, --no-trunc and --progress may also \
-            stand before the command.
+            stand before the command. --config names a configuration file; weightstore config show lists the settings.
 
             \(ExitStatus.help)
             """,
@@ -23,7 +23,8 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Inspection:",
                 subcommands: [
-                    List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self, Families.self,
+                    Status.self, List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self,
+                    Families.self,
                 ]),
             CommandGroup(
                 name: "Refs and pins:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),
@@ -40,7 +41,7 @@ struct WeightStoreTool: ParsableCommand {
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),
             CommandGroup(name: "Verification and repair:", subcommands: [Verify.self, Rebuild.self, Backup.self]),
             CommandGroup(name: "Demo and test data:", subcommands: [Demo.self, Generate.self]),
-            CommandGroup(name: "This program:", subcommands: [Version.self]),
+            CommandGroup(name: "This program:", subcommands: [ConfigCommand.self, Version.self]),
         ])
 
     private static func message(for error: any Error, of command: (any ParsableCommand)?) -> String {
@@ -86,6 +87,7 @@ struct WeightStoreTool: ParsableCommand {
         }
         var running: (any ParsableCommand)?
         do {
+            try Settings.apply(config: arguments.config)
             var command = try parseAsRoot(arguments.words)
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
             running = command

@@ -9,6 +9,8 @@ struct ToolArguments {
     let words: [String]
     /// The command; the root if the words name none.
     let command: any ParsableCommand.Type
+    /// The file that `--config` names, which is no option of the parser.
+    let config: String?
     /// A word that stands in the place of a command, and names none.
     let unknown: String?
 
@@ -17,7 +19,9 @@ struct ToolArguments {
     private static let options: Set = ["--store", "--progress"]
 
     init(_ given: [String], of root: any ParsableCommand.Type) {
-        var rest = given[...]
+        let (config, other) = Self.withoutConfig(given)
+        self.config = config
+        var rest = other[...]
         var path: [String] = []
         var moved: [String] = []
         var command = root
@@ -44,6 +48,25 @@ struct ToolArguments {
         words = path + moved + Self.joined(rest)
         self.command = command
         self.unknown = unknown
+    }
+
+    /// Takes `--config FILE` and `--config=FILE` out of the words before a `--`; the last one counts.
+    private static func withoutConfig(_ given: [String]) -> (config: String?, words: [String]) {
+        var config: String?
+        var words: [String] = []
+        var rest = given[...]
+        while let word = rest.popFirst() {
+            if word == "--" { return (config, words + [word] + rest) }
+            if word == "--config", let path = rest.first {
+                config = path
+                rest.removeFirst()
+            } else if let path = word.dropping(bytePrefix: "--config=") {
+                config = path
+            } else {
+                words.append(word)
+            }
+        }
+        return (config, words)
     }
 
     /// Joins an option and its negative value with `=`, up to a `--`.

@@ -56,21 +56,28 @@ struct CollectGarbage: ParsableCommand {
                 throw ExitCode(ExitStatus.failed.rawValue)
             }
         }
+        try JobLog.run("gc", in: store, isDryRun: dryRun) { try collect(store) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func collect(_ store: Store) throws -> Bool {
         let summary: CollectionSummary
         do {
             summary = try store.collectGarbage(
                 graceSeconds: grace.seconds, discardingNewer: discardNewer, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
-            return Terminal.printDiagnostic("\(error) Nothing was removed.")
+            Terminal.printDiagnostic("\(error) Nothing was removed.")
+            return false
         }
         for path in summary.unknownFiles { Terminal.printDiagnostic("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
         for outcome in eviction?.unchecked ?? [] { Terminal.printDiagnostic("\(outcome.text). Its shards stay.") }
         try report(summary, eviction)
-        guard let eviction, !dryRun || !eviction.unchecked.isEmpty else { return }
+        guard let eviction, !dryRun || !eviction.unchecked.isEmpty else { return true }
         if !eviction.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
         if eviction.bytes < eviction.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
+        return true
     }
 
     private func report(_ summary: CollectionSummary, _ eviction: EvictionSummary?) throws {

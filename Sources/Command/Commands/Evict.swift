@@ -46,6 +46,11 @@ struct Evict: ParsableCommand {
 
     func run() throws {
         let store = try options.open()
+        try JobLog.run("evict", in: store, isDryRun: dryRun) { try evict(store) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func evict(_ store: Store) throws -> Bool {
         var request = EvictionRequest(
             free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
@@ -57,6 +62,7 @@ struct Evict: ParsableCommand {
         try report(summary, store)
         if !summary.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
         if !dryRun, summary.bytes < summary.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
+        return true
     }
 
     private func report(_ summary: EvictionSummary, _ store: Store) throws {

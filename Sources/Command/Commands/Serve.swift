@@ -29,14 +29,20 @@ struct Serve: ParsableCommand {
         completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("The most open connections.", valueName: "count")) var connections = 4096
-    @Option(help: ArgumentHelp("A hub from which to fetch requested files that the store lacks.", valueName: "url"))
-    var upstream: String?
+    @Option(
+        name: .customLong("upstream"),
+        help: ArgumentHelp(
+            "A hub from which to fetch requested files that the store lacks (default: $WEIGHTSTORE_UPSTREAM).",
+            valueName: "url"))
+    private var givenUpstream: String?
     @Option(
         help: ArgumentHelp(
             "The time after which a ref is compared with that of the upstream: 30s, 10m.", valueName: "time"))
     var revalidate = TimeSpan(argument: "60s")!
     @Flag(help: "Do not log requests.") var quiet = false
     @OptionGroup var options: StoreOptions
+
+    private var upstream: String? { givenUpstream ?? Setting.environment("WEIGHTSTORE_UPSTREAM") }
 
     private struct Answer: Encodable {
         let url: String

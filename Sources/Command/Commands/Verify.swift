@@ -62,12 +62,18 @@ struct Verify: ParsableCommand {
         rule.checksOrigins = origins
         let store = try options.open()
         if let against, let revision { return try compare(store, revision, with: against) }
+        try JobLog.run("verify", in: store) { try verify(store, rule) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func verify(_ store: Store, _ rule: VerifyRule) throws -> Bool {
         let summary = try LongCall.run(isSilent: true, stopping: store) { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
         if summary.origins.contains(where: { $0.state == .unanswered }) {
             throw ExitCode(ExitStatus.unchecked.rawValue)
         }
+        return true
     }
 
     private func compare(_ store: Store, _ revision: String, with hub: String) throws {
