@@ -35,9 +35,7 @@ import Testing
         try write("[store]\npath = '\(directory("two"))'\n", to: "other.toml")
         #expect(try tool("ls", "--config", directory("other.toml")).status == 7)
         #expect(try tool("--config", directory("other.toml"), "ls", "--store", directory("one")).status == 0)
-        var other = tool
-        other.environment["FOO"] = "1"
-        other = Tool(store: directory("three"))
+        var other = Tool(store: directory("three"))
         other.environment = tool.environment
         #expect(try other("ls").status == 7)
         #expect(try other("ls", "--store", directory("one")).status == 0)
