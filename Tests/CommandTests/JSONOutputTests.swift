@@ -53,6 +53,17 @@ import Testing
         #expect(try tool("import", directory("next"), "--progress", "always").status == 64)
     }
 
+    @Test("the failure of a fetch is reported once")
+    func once() throws {
+        let tool = Tool(store: directory("other"))
+        let origin = "file://" + directory("nowhere")
+        #expect(try tool("import", directory("base"), "--name", "org/base", "--origin", origin, "--trust").status == 0)
+        #expect(try tool("evict", "--free", "1T").status == 13)
+        let result = try tool("load", "org/base")
+        #expect(result.status != 0)
+        #expect(result.errors.split(separator: "\n").filter { $0.contains("could not return shard") }.count == 1)
+    }
+
     @Test("a long wait reports at the interval of --progress, without a terminal")
     func silence() throws {
         let server = try SilentServer()
