@@ -35,7 +35,7 @@ struct WeightStoreTool: ParsableCommand {
                 subcommands: [QuotaCommand.self, Evict.self, PolicyCommand.self, Record.self]),
             CommandGroup(name: "KV cache:", subcommands: [KVCommand.self, PromptCommand.self]),
             CommandGroup(name: "Memory tiers:", subcommands: [Load.self, Warm.self, Bench.self]),
-            CommandGroup(name: "Server:", subcommands: [Serve.self, TokenCommand.self]),
+            CommandGroup(name: "Server:", subcommands: [Serve.self, TokenCommand.self, ServiceCommand.self]),
             CommandGroup(
                 name: "Fleet:",
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),

@@ -88,6 +88,7 @@ struct Serve: ParsableCommand {
         try Work().wait { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)
+                ServiceManager.ready(url)
                 // If standard output is closed, the server still serves its clients.
                 try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
             }

@@ -91,6 +91,7 @@ struct Node: ParsableCommand {
         try Work().wait { [listen, advertise, json = options.json, name = nodeOptions.name] in
             try await server.run { port in
                 let url = advertise ?? listen.url(port: port)
+                ServiceManager.ready(url)
                 // If standard output is closed, the node still serves its peers.
                 try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
                 running.enter()
