@@ -13,7 +13,9 @@ struct BuildFacts: BuildToolPlugin {
                 arguments: [
                     target.directoryURL.appending(path: "build-facts").path, context.package.directoryURL.path,
                     output.path,
-                ], outputFilesDirectory: output)
+                ],
+                environment: ["WEIGHTSTORE_COMMIT": ProcessInfo.processInfo.environment["WEIGHTSTORE_COMMIT"] ?? ""],
+                outputFilesDirectory: output)
         ]
     }
 }

@@ -96,10 +96,10 @@ final class SequenceRun {
             do {
                 let listing = try listing(store)
                 if [0, 13].contains(result.status) { try checkOutput(of: command) }
-                // As if it were killed: nothing or all of it is done.
                 // An eviction that freed less than requested is complete.
-                    let ended = result.status == 13 ? 0 : result.status
-                    let status = mayFail && ended != 0 ? 137 : ended
+                let ended = result.status == 13 ? 0 : result.status
+                // As if it were killed: nothing or all of it is done.
+                let status = mayFail && ended != 0 ? 137 : ended
                 try model.follow(command, status, listing, try ShardListing(store), state, new)
                 model.followBlocks(command, from: before, status, result.output)
             } catch let failure as SequenceFailure {
