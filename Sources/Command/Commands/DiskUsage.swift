@@ -23,7 +23,7 @@ struct DiskUsage: ParsableCommand {
             ])
         usage.models = listing.rows
         if options.json { return try Terminal.write(json: usage) }
-        let here = usage.logical - usage.absent
+        let here = usage.logicalStored
         let share = here > 0 ? Int(saturating: (Double(usage.saved) / Double(here) * 100).rounded()) : 0
         try Terminal.write(
             listing.table + "\(Quantity.bytes(here)) of files in \(Quantity.bytes(usage.stored)) of shards: "

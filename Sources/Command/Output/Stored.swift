@@ -6,7 +6,7 @@ struct Stored {
 
     /// - Parameter sizes: bytes of the files; of these, bytes that are not stored, and of these, those that are damaged.
     init(_ sizes: (bytes: Int, absent: Int, damaged: Int)) {
-        let here = sizes.bytes - min(sizes.absent, sizes.bytes)
+        let here = max(sizes.bytes.subtracting(saturating: sizes.absent), 0)
         if sizes.damaged > 0 {
             text = "damaged"
         } else if sizes.absent == 0 {

@@ -11,7 +11,8 @@ enum Page {
             <td>\(Quantity.bytes(model.shared))</td><td>\(Quantity.bytes(model.own))</td></tr>
             """
         }.joined(separator: "\n")
-        let share = usage.logical > 0 ? usage.saved * 100 / max(usage.logical - usage.absent, 1) : 0
+        let share =
+            usage.logical > 0 ? Int(saturating: Double(usage.saved) / Double(max(usage.logicalStored, 1)) * 100) : 0
         return """
             <!doctype html>
             <html lang="en"><head><meta charset="utf-8"><title>WeightStore</title>

@@ -22,7 +22,7 @@ public struct PullPlan: Sendable, Codable {
     public internal(set) var stored = 0
 
     /// Bytes that the pull would fetch.
-    public var missing: Int { max(selected - stored, 0) }
+    public var missing: Int { max(selected.subtracting(saturating: stored), 0) }
 
     private enum CodingKeys: String, CodingKey { case model, commit, origin, files, bytes, selected, stored }
 }

@@ -1,4 +1,5 @@
 import GRDB
+import Support
 
 /// The disk usage of a model, and the savings by deduplication.
 public struct ModelUsage: Sendable, Codable {
@@ -33,8 +34,11 @@ public struct StoreUsage: Sendable, Codable {
     /// Bytes of KV blocks, which the other properties do not include.
     public let kv: Int
 
+    /// Bytes of the files of all revisions that are stored, each time that a revision has them.
+    public var logicalStored: Int { logical.subtracting(saturating: absent) }
+
     /// Bytes that deduplication saves: of the files that are stored, those that no shard of their own holds.
-    public var saved: Int { max(logical - absent - (stored - orphaned), 0) }
+    public var saved: Int { max(logicalStored.subtracting(saturating: stored.subtracting(saturating: orphaned)), 0) }
 }
 
 /// Counts of a store, and of its catalog.
