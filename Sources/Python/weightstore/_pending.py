@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-from ctypes import byref, c_void_p
+from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generator
 
@@ -13,7 +13,7 @@ from . import _library as c
 from ._errors import CancelledError, TimedOutError
 from ._library import library
 from ._store import Lease, _Descriptor, _Handle
-from ._waiting import wait
+from ._waiting import Result, wait
 
 if TYPE_CHECKING:
     from ._store import Revision
@@ -109,20 +109,20 @@ class PendingLease(_Handle):
         self._event = _event()
         options = c.LeaseOptions()
         options.event, options.when_queued = self._event.number, when_queued
-        handle = c_void_p()
+        handle = Result("pending_release")
         super().__init__(None)
         library().lease_begin(revision, byref(part._structure()), tier.encode(), byref(options), byref(handle))
-        super().__init__(handle.value)
+        super().__init__(handle)
 
     def done(self) -> bool:
         """Whether the lease has succeeded, failed or was cancelled."""
         if self._lease is None and self._failure is None:
-            handle = c_void_p()
+            handle = Result("lease_release")
             # Before the wait: a lease that ends right after it has another status then.
             ended = self._has_ended()
             try:
                 library().lease_wait(self, 0, byref(handle))
-                self._lease = Lease(handle.value, self._tier)
+                self._lease = Lease(handle, self._tier)
             except (CancelledError, TimedOutError) as failure:
                 if not ended:
                     return False  # Of the wait, and not of the lease.
@@ -139,9 +139,9 @@ class PendingLease(_Handle):
         """
         if not self.done():
             milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
-            handle = c_void_p()
-            wait("lease_wait", self, milliseconds, byref(handle), undo="lease_release", tries=False)
-            self._lease = Lease(handle.value, self._tier)
+            handle = Result("lease_release")
+            wait("lease_wait", self, milliseconds, byref(handle), tries=False)
+            self._lease = Lease(handle, self._tier)
         if self._failure is not None:
             raise self._failure
         assert self._lease is not None

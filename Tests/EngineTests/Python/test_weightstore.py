@@ -1243,6 +1243,65 @@ class Store(unittest.TestCase):
             self.assertEqual(weightstore.load_file("test/model", framework="np", store=store)["scalar"], 7.5)
             weightstore.shared_store(store).close()
 
+    def test_an_interruption_at_any_step_leaves_no_handle(self):
+        class Interruption(Exception):
+            pass
+
+        package = os.path.dirname(weightstore.__file__)
+        left = 0
+
+        def step(frame, event, _):
+            nonlocal left
+            code, caller = frame.f_code, frame
+            if not code.co_filename.startswith(package):
+                return None
+            while caller is not None:
+                if caller.f_code.co_name == "__del__":
+                    return None  # A finalizer that is interrupted cannot be repeated.
+                caller = caller.f_back
+            if event == "line" or (event == "return" and code.co_name == "_check"):
+                left -= 1
+                if left == 0:
+                    raise Interruption
+            return step
+
+        def handles():
+            count = ctypes.c_size_t()
+            weightstore._library.library().open_handles(ctypes.byref(count))
+            return count.value
+
+        with weightstore.open(STORE) as store, store.revision("test/model") as revision:
+            def lease():
+                revision.lease_tensor("scalar").release()
+
+            def resolve():
+                store.revision("test/model").__exit__()
+
+            def every():
+                with revision.lease_layer(0) as lease:
+                    return [name for name, _ in weightstore._frameworks.numpy_arrays(lease)]
+
+            for call in (lease, resolve, every):
+                call()
+                before, steps, ended = handles(), 0, False
+                while not ended:
+                    steps += 1
+                    left = steps
+                    sys.settrace(step)
+                    try:
+                        call()
+                        ended = True
+                    except (Interruption, ctypes.ArgumentError):  # ctypes wraps those of arguments.
+                        pass
+                    finally:
+                        sys.settrace(None)
+                    # A call that was interrupted may end a moment later, on another thread.
+                    limit = time.monotonic() + 60
+                    while handles() != before and time.monotonic() < limit:
+                        time.sleep(0.01)
+                    self.assertEqual(handles(), before, f"{call.__name__}, step {steps}")
+                self.assertGreater(steps, 10)
+
     def test_numbers_and_names_that_do_not_fit_are_refused(self):
         with weightstore.open(STORE) as store, store.revision("test/model") as revision:
             for call in (
