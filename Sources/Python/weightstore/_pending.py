@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import threading
 from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generator
@@ -106,6 +107,7 @@ class PendingLease(_Handle):
         self._tier = tier
         self._lease: Lease | None = None
         self._failure: Exception | None = None
+        self._lock = threading.RLock()
         self._event = _event()
         options = c.LeaseOptions()
         options.event, options.when_queued = self._event.number, when_queued
@@ -116,20 +118,25 @@ class PendingLease(_Handle):
 
     def done(self) -> bool:
         """Whether the lease has succeeded, failed or was cancelled."""
-        if self._lease is None and self._failure is None:
-            handle = Result("lease_release")
-            # Before the wait: a lease that ends right after it has another status then.
-            ended = self._has_ended()
-            try:
+        # Before the wait: a lease that ends right after it has another status then.
+        ended = self._has_ended()
+        try:
+            self._retrieve()
+        except (CancelledError, TimedOutError) as failure:
+            if not ended:
+                return False  # Of the wait, and not of the lease.
+            self._failure = failure
+        except Exception as failure:
+            self._failure = failure
+        return True
+
+    def _retrieve(self) -> None:
+        """Stores the lease, if it has succeeded. The first of several threads retrieves it."""
+        with self._lock:
+            if self._lease is None and self._failure is None:
+                handle = Result("lease_release")
                 library().lease_wait(self, 0, byref(handle))
                 self._lease = Lease(handle, self._tier)
-            except (CancelledError, TimedOutError) as failure:
-                if not ended:
-                    return False  # Of the wait, and not of the lease.
-                self._failure = failure
-            except Exception as failure:
-                self._failure = failure
-        return True
 
     def result(self, timeout: float | None = None) -> Lease:
         """The lease. Waits for it, and raises the error of its load.
@@ -139,9 +146,9 @@ class PendingLease(_Handle):
         """
         if not self.done():
             milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
-            handle = Result("lease_release")
-            wait("lease_wait", self, milliseconds, byref(handle), tries=False)
-            self._lease = Lease(handle, self._tier)
+            # Only waits, so that other threads can, and an interruption loses no lease.
+            wait("lease_wait", self, milliseconds, None, tries=False)
+            self._retrieve()
         if self._failure is not None:
             raise self._failure
         assert self._lease is not None

@@ -26,6 +26,7 @@ import traceback
 import types
 import unittest
 import unittest.mock
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import safetensors
@@ -1500,6 +1501,15 @@ class Managing(unittest.TestCase):
             pending.result().release()
         except weightstore.CancelledError:
             pass
+
+    def test_several_threads_wait_for_one_lease(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        pending = revision.lease_async(weightstore.Part.all())
+        with ThreadPoolExecutor(6) as pool:
+            leases = set(pool.map(lambda _: pending.result(600), range(24)))
+        self.assertEqual(leases, {pending.result()})
+        self.assertEqual(len(pending.result()), len(some_tensors()))
 
     def test_a_lease_that_ends_right_after_a_look_at_it_has_not_failed(self):
         self.store.import_(path, "test/own")
