@@ -308,8 +308,8 @@ class Management:
     ) -> WarmSummary:
         """Loads revisions into a tier before they are needed: the named ones, or the ``top`` most used ones. It does not
         count as an access. Without ``fetch``, evicted shards are left out."""
-        if top < 1:
-            raise ValueError(f"top {top}: must be at least 1")
+        if not 1 <= top < 1 << 63:
+            raise ValueError(f"top {top}: must be at least 1, and fit into 64 bits")
         watch, options, summary = _Watch(progress), c.WarmOptions(), c.WarmSummary()
         options.revisions, options.revision_count = strings(revisions)
         options.top, options.no_fetch, options.progress = top, not fetch, watch.pointer()

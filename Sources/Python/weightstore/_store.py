@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import ends, library, optional, text
+from ._library import ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
 from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
@@ -194,7 +194,7 @@ class Store(Management, _Handle):
                 it has an origin.
         """
         options = c.TierOptions()
-        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), optional(policy), lock_pages
+        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), plain(policy), lock_pages
         options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
 

@@ -1310,8 +1310,18 @@ class Store(unittest.TestCase):
                     lambda: revision.prefetch(0, 1 << 64), lambda: revision.read("config.json", 1 << 64, 1),
                     lambda: store.revision("test/model\0x"), lambda: revision.lease_tensor("scalar\0"),
                     lambda: revision.lease(tier="ram\0"), lambda: store.open_tier("host", budget=1 << 64),
-                    lambda: revision.lease_experts(0, range(-2, 1))):
+                    lambda: revision.lease_experts(0, range(-2, 1)), lambda: store.open_tier("host", policy="lru\0x"),
+                    lambda: store.warm("test/model", top=(1 << 64) + 1)):
                 with self.assertRaises((ValueError, ctypes.ArgumentError)):
+                    call()
+            with revision.lease_writable("scalar", lazy=True) as lease, self.assertRaises(ctypes.ArgumentError):
+                lease.read(1 << 64, 0, 1)
+            # The letters of a string are no refs, patterns or names.
+            for call in (
+                    lambda: store.import_(path, "test/model", refs="main"),
+                    lambda: store.pull("test/model", include="*.json"),
+                    lambda: store.import_(path, "test/model", origins="https://example.com")):
+                with self.assertRaises(TypeError):
                     call()
 
     def test_a_file_without_tensors_is_an_empty_model(self):
