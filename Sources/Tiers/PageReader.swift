@@ -79,9 +79,11 @@ final class PieceReader: Sendable {
 
     private func readPages(_ part: Range<Int>) throws(FileError) {
         let memory = mapped.memory
-        if let chosen = choice.chosen() { return try readPages(part, chosen) }
-        // What is in the page cache is mapped, and not read: its time tells nothing.
-        if try memory.cachedBytes(part) * 2 > part.count { return try memory.populate(part) }
+        // What is in the page cache is mapped, and not read: its time tells nothing. In pages of the size that it has there.
+        if try memory.cachedBytes(part) * 2 > part.count {
+            memory.preferHugePages(part)
+            return try memory.populate(part)
+        }
         switch choice.next() {
         case .use(let way): try readPages(part, way)
         case .measure(let way):

@@ -16,11 +16,13 @@ import Testing
     @Test(
         "extreme arguments are refused or carried out",
         arguments: [
-            (["evict", "--free", "5000P"], 0), (["evict", "--free", "9223P"], 0),
-            (["evict", "--free", "9223P", "--kind", "kv"], 0), (["evict", "--free", "9224P"], 64),
-            (["evict", "--free", "\u{FF15}G"], 64), (["gc", "--grace", "99999d"], 0),
+            (["evict", "--free", "5000P"], 13), (["evict", "--free", "9223P"], 13),
+            (["evict", "--free", "9223P", "--kind", "kv"], 13), (["evict", "--free", "9224P"], 64),
+            (["evict", "--free", "\u{FF15}G"], 64), (["evict", "--free", "-5G"], 64), (["quota", "--set", "-5G"], 64),
+            (["tensors", "org/base", "--layer", "-1"], 64), (["prune", "--keep-last", "-1"], 64),
+            (["verify", "--rate", "0"], 64), (["gc", "--grace", "99999d"], 0),
             (["gc", "--grace", "9223372036854775807s"], 64), (["gc", "--grace", "9223372036854775807w"], 64),
-            (["load", "org/base", "--layers", "0-9223372036854775807"], 0),
+            (["load", "org/base", "--layers", "0-9223372036854775807"], 2),
             (["load", "org/base", "--layers", "0-9223372036854775808"], 64),
             (["load", "org/base", "--layers", "\u{FF10}"], 64),
             (["load", "org/base", "--budget", "9223P"], 0),
