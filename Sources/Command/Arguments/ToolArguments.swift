@@ -93,7 +93,7 @@ struct ToolArguments {
 
     /// The report of the unknown word, with the nearest names.
     func report(unknown word: String) -> String {
-        let names = command.configuration.subcommands.flatMap(\.allNames)
+        let names = command.configuration.subcommands.flatMap { $0.allNames }
         return "unknown command '\(word)'.\(Spelling.question(word, in: names).map { " \($0)" } ?? "")"
     }
 }
