@@ -9,7 +9,7 @@ extension Store {
 
     /// Records the run of a job, in place of the one before.
     ///
-    /// - Throws: ``StorageError/readOnly(path:reason:)`` if the store can only be read.
+    /// - Throws: ``StorageError/readOnly(reason:)`` if the store can only be read.
     public func record(_ job: JobRecord) throws {
         try catalog.write(durable: false) { db in try job.save(db) }
     }
