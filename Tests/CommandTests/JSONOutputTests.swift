@@ -71,7 +71,7 @@ import Testing
         let process = try ChildProcess(
             [
                 Tool.path, "pull", "org/x", "--origin", server.url, "--progress", "1s", "--store", tool.store,
-            ], output: .file(log))
+            ], errors: .file(log))
         let isReported = try blockUntil { try String(contentsOfFile: log, encoding: .utf8).contains("started  org/x") }
         #expect(isReported)
         process.signal(SIGTERM)
