@@ -43,7 +43,7 @@ extension RevisionInfo {
     package static func all(of model: String, _ db: Database) throws -> [RevisionInfo] {
         let id = try ModelTable.id(of: model, db)
         let refs = try RefTable.byRevision(of: id, db)
-        let absent = try RevisionTable.absentBytes(db)
+        let absent = try RevisionTable.absentBytes(of: id, db)
         return try Row.mapAll(
             db,
             sql: """
