@@ -9,11 +9,12 @@ package struct AbsentBytes: Sendable, Equatable {
 }
 
 extension RevisionTable {
-    /// The bytes that the revisions of a model lack, by revision; a revision without an entry is whole.
+    /// The bytes that the revisions of a model, or of all models, lack, by revision; a revision without an entry is whole.
     ///
     /// SQLite joins in the order that is written, from the absent shards on: the time grows with their number and that of
     /// the model's files, not with the store.
-    package static func absentBytes(of model: Int64, _ db: Database) throws -> [Int64: AbsentBytes] {
+    package static func absentBytes(of model: Int64? = nil, _ db: Database) throws -> [Int64: AbsentBytes] {
+        let isWanted = model == nil ? "TRUE" : "revision.model_id = :model"
         let rows = try Row.mapAll(
             db,
             sql: """
@@ -31,7 +32,7 @@ extension RevisionTable {
                   FROM revision
                   CROSS JOIN revision_file ON revision_file.revision_id = revision.id
                   CROSS JOIN file ON file.id = revision_file.file_id
-                  WHERE revision.model_id = :model AND file.pending
+                  WHERE \(isWanted) AND file.pending
                   GROUP BY file.id
                 )
                 SELECT revision_file.revision_id AS revision, sum(absent_file.bytes) AS bytes,
@@ -39,9 +40,9 @@ extension RevisionTable {
                 FROM absent_file
                 CROSS JOIN revision_file ON revision_file.file_id = absent_file.file_id
                 CROSS JOIN revision ON revision.id = revision_file.revision_id
-                WHERE revision.model_id = :model
+                WHERE \(isWanted)
                 GROUP BY revision_file.revision_id
-                """, arguments: ["model": model]
+                """, arguments: model.map { ["model": $0] } ?? []
         ) { row in
             let id: Int64 = try row.value("revision")
             return try (id, AbsentBytes(bytes: max(row.value("bytes"), 0), damaged: row.value("damaged")))
