@@ -57,6 +57,19 @@ import Testing
         #expect(try tool("import", directory("etc/passwd"), "--name", "org/one").status == 0)
     }
 
+    @Test("on a terminal, a directory that is no model is imported only after a yes", arguments: ["n", "y"])
+    func question(answer: String) throws {
+        try directory.write("root:x:0:0", to: "etc/passwd")
+        // `script` gives the tool a terminal, and types the answer.
+        let result = try ChildProcess.run(
+            [
+                "sh", "-c", #"echo "$1" | script -qec "'$2' import '$3' --name org/etc" /dev/null"#, "sh", answer,
+                Tool.path, directory("etc"),
+            ], environment: ["WEIGHTSTORE_HOME": tool.store])
+        #expect(result.output.contains("[y/N]"), "\(result.output)")
+        #expect(try tool("ls").output.contains("org/etc") == (answer == "y"))
+    }
+
     @Test("an interrupted move is continued even if the remaining files are no model")
     func movedRest() throws {
         try TestModel(layers: 1).write(to: directory("moved"))
