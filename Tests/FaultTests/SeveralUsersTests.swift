@@ -159,7 +159,7 @@ extension Faults {
             let fixture = try StoreFixture()
             chmod(fixture.directory.path, 0o755)
             let result = try User.bob.tool(fixture.store)("ls")
-            #expect(result.status == 1 && result.errors.contains("older version"), "\(result.errors)")
+            #expect(result.status == 14 && result.errors.contains("older version"), "\(result.errors)")
         }
 
         @Test(

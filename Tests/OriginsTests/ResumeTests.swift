@@ -118,7 +118,7 @@ import WeightStore
         let boot = try fixture.directory.write("\(UUID().uuidString.lowercased())\n", to: "boot")
         rebooted.prefix = [
             "/usr/bin/unshare", "-m", "/bin/sh", "-c",
-            "mount --bind \(boot) /proc/sys/kernel/random/boot_id; exec \"$0\" \"$@\"",
+            "mount --bind \(boot) /proc/sys/kernel/random/boot_id && exec \"$0\" \"$@\"",
         ]
         let again = try rebooted("pull", "org/model")
         #expect(again.status == 0, "\(again.errors)")
