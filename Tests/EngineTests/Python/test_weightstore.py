@@ -354,8 +354,8 @@ class Loading(unittest.TestCase):
 class Waiting(unittest.TestCase):
     """Calls that have to wait for an origin."""
 
-    def evicted(self, name, origin):
-        """A revision whose bytes are at an origin alone."""
+    def evicted(self, name, *origins):
+        """A revision whose bytes are at origins alone."""
         array = np.random.default_rng(len(name)).standard_normal((600, 512)).astype(np.float32)
 
         def write(path):
@@ -364,7 +364,7 @@ class Waiting(unittest.TestCase):
                 # Bytes that no other revision has.
                 json.dump({"metadata": {"name": name}, "weight_map": {"layers.0.weight": "model-1.safetensors"}}, index)
 
-        imported(name, write, "--origin", origin, "--trust")
+        imported(name, write, *(word for origin in origins for word in ("--origin", origin)), "--trust")
         # Only shards with an origin are evicted.
         evict_all()
         return weightstore._safetensors._store(STORE).revision(name)
@@ -451,10 +451,12 @@ class Waiting(unittest.TestCase):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         weightstore.set_log(lambda *line: lines.put(line))
         try:
-            revision = self.evicted("wait/absent", f"http://127.0.0.1:{server.server_port}")
+            # The failure of the last origin is the error; that of another one is a line.
+            hosts = ("127.0.0.1", "localhost")
+            revision = self.evicted("wait/absent", *(f"http://{host}:{server.server_port}" for host in hosts))
             with self.assertRaises(weightstore.WeightStoreError):
                 revision.lease()
-            level, message = lines.get()
+            level, message = lines.get(timeout=60)
             self.assertEqual(level, "WARNING")
             self.assertIn("404", message)
         finally:
