@@ -122,7 +122,11 @@ let services: [Target] = [
             "CLinux", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet", "Server",
             "Mount", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "Logging", package: "swift-log"),
-        ]),
+        ],
+        exclude: ["build-facts"],
+        plugins: ["BuildFacts"]),
+    // Writes the commit and the packages of a build, for `weightstore version`.
+    .plugin(name: "BuildFacts", capability: .buildTool(), path: "Sources/BuildFacts"),
 ]
 
 let tests: [Target] = [

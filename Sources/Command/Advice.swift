@@ -53,7 +53,8 @@ enum Advice {
             """
         case .removed: "\"weightstore ls\" lists the present models."
         case .missing: "Import or pull the model again to heal it."
-        case .notFound(let kind, let name, let detail) where detail.isEmpty: list(kind, name)
+        case .notFound(let kind, let name, let detail) where detail.isEmpty:
+            [Suggestion.question(kind, name), list(kind, name)].compactMap(\.self).joined(separator: " ")
         default: nil
         }
     }

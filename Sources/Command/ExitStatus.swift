@@ -1,4 +1,5 @@
 import Fleet
+import Glibc
 import Mount
 import Server
 import WeightStore
@@ -17,6 +18,11 @@ enum ExitStatus: Int32 {
     case badAnswer = 10
     case behind = 11
     case unchecked = 12
+    /// An eviction freed less than was requested.
+    case tooLittle = 13
+    /// The system refuses: the permissions of a file or a directory, or a resource that only root may use.
+    case notPermitted = 14
+    case usage = 64
     case interrupted = 130
 
     static let help = """
@@ -25,7 +31,8 @@ enum ExitStatus: Int32 {
         quota full; 6 invalid input, or files to import that are damaged, incomplete or violate their format; 7 no \
         store, one that cannot be opened, or one whose catalog and blobs do not belong together; 8 origin \
         unreachable; 9 the origin requires a token or credentials; 10 the origin sent unexpected bytes; 11 the store \
-        is behind the fleet; 12 an origin could not be checked; 64 wrong usage; 130 interrupted.
+        is behind the fleet; 12 an origin could not be checked; 13 an eviction freed less than requested; 14 the \
+        permissions of a file do not allow it; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.
@@ -72,7 +79,10 @@ enum ExitStatus: Int32 {
             default: .unreachable
             }
         case .originsFailed: status(of: error.cause)
-        case .originFailed, .originDiffers, .storage(.catalogFailed), .storage(.readOnly), .file(.system),
+        case .storage(.readOnly), .file(.system(_, _, EACCES)), .file(.system(_, _, EPERM)),
+            .file(.system(_, _, EROFS)):
+            .notPermitted
+        case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system),
             .file(.lockedMemoryLimit), .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
             .failed
         case .other: nil

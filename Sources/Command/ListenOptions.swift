@@ -1,22 +1,42 @@
 import ArgumentParser
 import Server
+import WeightStore
 
 /// The options of `serve` and `node`: where and how the server listens.
 struct ListenOptions: ParsableArguments {
-    @Option(help: "The name or address to bind to.") var host = "127.0.0.1"
-    @Option(help: "The port; with 0 the system picks a free one, which is printed.") var port = 8000
     @Option(
+        name: .customLong("host"),
+        help: ArgumentHelp(
+            "The name or address to bind to (default: $WEIGHTSTORE_HOST, or 127.0.0.1).", valueName: "host"))
+    private var givenHost: String?
+    @Option(
+        name: .customLong("port"),
+        help: ArgumentHelp(
+            "The port; with 0 the system picks a free one, which is printed (default: $WEIGHTSTORE_PORT, or 8000).",
+            valueName: "port"))
+    private var givenPort: Int?
+    @Option(
+        name: .customLong("tls-certificate"),
         help: ArgumentHelp(
             "Serve https with this certificate (PEM: the server's certificate, then the intermediate ones). A renewed "
                 + "certificate is loaded from the files within seconds, without a restart.",
             valueName: "file"), completion: .file())
-    var tlsCertificate: String?
+    private var givenCertificate: String?
     @Option(
+        name: .customLong("tls-key"),
         help: ArgumentHelp("The private key of the certificate (PEM, without a passphrase).", valueName: "file"),
         completion: .file())
-    var tlsKey: String?
+    private var givenKey: String?
+
+    var host: String { givenHost ?? Setting.environment("WEIGHTSTORE_HOST") ?? "127.0.0.1" }
+    var port: Int { givenPort ?? Setting.environment("WEIGHTSTORE_PORT").flatMap { Int(decimal: $0) } ?? 8000 }
+    private var tlsCertificate: String? { givenCertificate ?? Setting.environment("WEIGHTSTORE_TLS_CERTIFICATE") }
+    private var tlsKey: String? { givenKey ?? Setting.environment("WEIGHTSTORE_TLS_KEY") }
 
     func validate() throws {
+        if let text = Setting.environment("WEIGHTSTORE_PORT"), Int(decimal: text) == nil {
+            throw ValidationError("WEIGHTSTORE_PORT=\(text): must be between 0 and 65535")
+        }
         guard 0...65535 ~= port else { throw ValidationError("--port \(port): must be between 0 and 65535") }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key must be given together.")

@@ -6,8 +6,15 @@ import WeightStore
 
 /// The output format.
 struct OutputOptions: ParsableArguments {
-    @Flag(help: "Print JSON.")
+    @Flag(help: "Print JSON, errors included.")
     var json = false
+    @Option(
+        help: ArgumentHelp(
+            "The progress on standard error: auto, json (a line each second), none, or a time such as 10s (a line of text "
+                + "at this interval).", valueName: "style"))
+    var progress = ProgressStyle.auto
+
+    func validate() throws { Presentation.progress = progress }
 }
 
 /// The store of a command whose output has one format, such as the bytes of a file. It refuses `--json`.
@@ -34,6 +41,11 @@ struct StoreLocation: ParsableArguments {
 
     /// - Parameter limitRate: the most bytes per second to fetch from origins.
     func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
+        Suggestion.store.withLock { $0 = path }
+        return try Self.open(path, create: create, limitRate: limitRate, logger: logger)
+    }
+
+    static func open(_ path: String, create: Bool, limitRate: Int? = nil, logger: Logger) throws -> Store {
         let store = try Store(at: path, create: create, logger: logger)
         Signals.whenEnded { [weak store] in store?.removeTemporaryFiles() }
         var transport = TransportOptions()

@@ -150,19 +150,23 @@ package enum FileSystem {
         return facts.f_files > 0 && facts.f_favail == 0 && facts.f_bavail > 0
     }
 
+    /// File systems that other machines share, by their numbers: from statfs(2), linux/magic.h, and the sources of BeeGFS,
+    /// OrangeFS and vboxsf.
+    package static let networks: [Int64: String] = [
+        0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB2", 0x5346_414F: "AFS",
+        0x6B41_4653: "kAFS", 0x00C3_6400: "CephFS", 0x0102_1997: "9P", 0x0BD0_0BD0: "Lustre",
+        0x7461_636F: "OCFS2", 0x0116_1970: "GFS2", 0x4750_4653: "GPFS", 0x1983_0326: "BeeGFS",
+        0x2003_0528: "OrangeFS", 0x786F_4256: "vboxsf",
+    ]
+
     /// Rejects file systems on which SQLite's WAL does not work because they share no memory between machines.
     ///
-    /// The numbers are from statfs(2) and linux/magic.h. ``FUSEFileSystem`` tells those of FUSE apart.
+    /// ``FUSEFileSystem`` tells those of FUSE apart.
     ///
     /// - Returns: the name of a FUSE file system of which it is not known whether WAL works; nil for all others.
     /// - Throws: ``FileError/networkFileSystem(path:fileSystem:)``.
     @discardableResult
     package static func requireLocal(_ path: String) throws(FileError) -> String? {
-        let networks: [Int64: String] = [
-            0x6969: "NFS", 0x517B: "SMB", 0xFF53_4D42: "CIFS", 0xFE53_4D42: "SMB2", 0x5346_414F: "AFS",
-            0x6B41_4653: "kAFS", 0x00C3_6400: "CephFS", 0x0102_1997: "9P", 0x0BD0_0BD0: "Lustre",
-            0x7461_636F: "OCFS2", 0x0116_1970: "GFS2", 0x4750_4653: "GPFS",
-        ]
         let type = clinux_file_system_type(path)
         if type == -1 { throw .system(operation: "statfs", path: path, code: errno) }
         if let name = networks[type & 0xFFFF_FFFF] { throw .networkFileSystem(path: path, fileSystem: name) }

@@ -28,9 +28,12 @@ package final class StagedFile: @unchecked Sendable {
     }
 
     /// Creates a file with a unique name in the directory of `target`, to be renamed to it. The name is random because
-    /// two processes in different containers may have the same process id.
+    /// two processes in different containers may have the same process id. It begins with that of `target`, as far as 255
+    /// bytes allow.
     package init(beside target: String) throws(FileError) {
-        path = "\(target).\(String(UInt64.random(in: 0 ... .max), radix: 36)).partial"
+        let front = String(decoding: FileSystem.name(of: target).utf8.prefix(200), as: UTF8.self)
+        let unique = String(UInt64.random(in: 0 ... .max), radix: 36)
+        path = "\(FileSystem.parent(of: target))/\(front).\(unique).partial"
         isKept = false
         lock = nil
         file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)

@@ -22,6 +22,13 @@ package enum KernelFile {
         return nil
     }
 
+    /// Why a file cannot be opened: a code of `errno`; nil if it can.
+    package static func failure(_ path: String) -> Int32? {
+        guard let file = fopen(path, "re") else { return errno }
+        fclose(file)
+        return nil
+    }
+
     /// The lines of a file; none if it cannot be read.
     package static func lines(_ path: String) -> [String] { text(path)?.byteParts("\n") ?? [] }
 

@@ -47,7 +47,7 @@ import Testing
             ["load", "org/model@~1"], ["evict", "--free", "1K"],
         ] {
             let result = try maker.run(arguments)
-            try #require(result.status == 0, "\(arguments): \(result.errors)")
+            try #require([0, 13].contains(result.status), "\(arguments): \(result.errors)")
         }
         // Rows that only other machines and interrupted processes leave.
         try Self.open(whole).write { db in
@@ -169,7 +169,7 @@ import Testing
                 try apply(damage, to: tool.store)
                 let result = try tool.run(arguments)
                 #expect(result.status < 124, "\(damage): \(arguments): status \(result.status): \(result.errors)")
-                #expect(result.status == 0 || !result.errors.isEmpty, "\(damage): \(arguments)")
+                #expect([0, 13].contains(result.status) || !result.errors.isEmpty, "\(damage): \(arguments)")
             }
         }
     }

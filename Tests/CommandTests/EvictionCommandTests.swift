@@ -18,6 +18,13 @@ import Testing
 
     private func stored() throws -> Int { try tool("quota", "--json").object()["bytes"] as? Int ?? -1 }
 
+    @Test("pin reports the shards that were evicted")
+    func pin() throws {
+        #expect(try tool("evict", "--free", "1T").status == 13)
+        let result = try tool("pin", "base")
+        #expect(result.status == 0 && (result.output + result.errors).contains("not stored"), "\(result.output)")
+    }
+
     @Test("evict frees the requested bytes, reports it in one line, and names what must not be evicted")
     func evict() throws {
         let before = try stored()

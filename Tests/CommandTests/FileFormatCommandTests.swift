@@ -58,7 +58,7 @@ import Testing
         try TestModel(layers: 1).write(to: directory("far"), files: 2)
         #expect(try tool("import", directory("far"), "--origin", "file://" + directory("far")).status == 0)
         #expect(try tool("show", "far@main", "--json").output.contains("\"others\""))
-        #expect(try tool("evict", "--free", "1T").status == 0)
+        #expect(try tool("evict", "--free", "1T").status == 13)
         let stored = try tool("quota", "--json").object()["bytes"] as? Int
         let shown = try tool("show", "far@main", "--json")
         #expect(shown.status == 0 && !shown.output.contains("\"others\""))

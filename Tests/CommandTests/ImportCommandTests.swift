@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `weightstore import` of a cache with damaged files.
+/// `weightstore import` of a cache with damaged files, and at a low limit of open files.
 @Suite(.blocking) struct ImportCommandTests {
     private let directory = try! TemporaryDirectory()
 
@@ -26,5 +26,22 @@ import Testing
         let failures = try #require(try json.object()["failures"] as? [[String: Any]])
         #expect(failures.map { $0["model"] as? String } == ["org/b"])
         #expect((failures.first?["reason"] as? String)?.contains("model.safetensors") == true)
+    }
+
+    @Test("a model of many small shards is imported, verified and exported at 256 open files")
+    func openFiles() throws {
+        var model = TestModel(layers: 0)
+        model.tensors = (0..<400).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [4096]) }
+        try model.write(to: directory("model"))
+        var tool = Tool(store: directory("store"))
+        tool.prefix = ["/bin/sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""]
+        for arguments in [
+            ["import", directory("model"), "--name", "org/model"], ["verify"],
+            ["export", "org/model", directory("out")],
+        ] {
+            let result = try tool.run(arguments)
+            #expect(result.status == 0, "\(arguments): \(result.errors)")
+        }
+        #expect(try contents(directory("out/model.safetensors")) == contents(directory("model/model.safetensors")))
     }
 }

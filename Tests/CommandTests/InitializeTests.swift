@@ -40,7 +40,10 @@ import Testing
         for arguments in [
             ["import", directory("model")], ["record", "on"], ["load", "model"], ["gc"], ["tag", "model", "prod"],
             ["evict", "--free", "1M"], ["export", "model", directory("out")],
-        ] { #expect(try tool.run(arguments).status == 0, "\(arguments)") }
+        ] {
+            // Nothing has an origin.
+            #expect(try tool.run(arguments).status == (arguments[0] == "evict" ? 13 : 0), "\(arguments)")
+        }
         for place in [tool.store, directory("out")] {
             #expect(try ChildProcess.check("find", place, "-perm", "/\(mask)") == "")
         }

@@ -16,11 +16,13 @@ import Testing
     @Test(
         "extreme arguments are refused or carried out",
         arguments: [
-            (["evict", "--free", "5000P"], 0), (["evict", "--free", "9223P"], 0),
-            (["evict", "--free", "9223P", "--kind", "kv"], 0), (["evict", "--free", "9224P"], 64),
-            (["evict", "--free", "\u{FF15}G"], 64), (["gc", "--grace", "99999d"], 0),
+            (["evict", "--free", "5000P"], 13), (["evict", "--free", "9223P"], 13),
+            (["evict", "--free", "9223P", "--kind", "kv"], 13), (["evict", "--free", "9224P"], 64),
+            (["evict", "--free", "\u{FF15}G"], 64), (["evict", "--free", "-5G"], 64), (["quota", "--set", "-5G"], 64),
+            (["tensors", "org/base", "--layer", "-1"], 64), (["prune", "--keep-last", "-1"], 64),
+            (["verify", "--rate", "0"], 64), (["gc", "--grace", "99999d"], 0),
             (["gc", "--grace", "9223372036854775807s"], 64), (["gc", "--grace", "9223372036854775807w"], 64),
-            (["load", "org/base", "--layers", "0-9223372036854775807"], 0),
+            (["load", "org/base", "--layers", "0-9223372036854775807"], 2),
             (["load", "org/base", "--layers", "0-9223372036854775808"], 64),
             (["load", "org/base", "--layers", "\u{FF10}"], 64),
             (["load", "org/base", "--budget", "9223P"], 0),
@@ -53,6 +55,19 @@ import Testing
         #expect(load.status == 2 && load.errors.contains("None of its files has tensors"), "\(load.errors)")
         // One file is given on purpose.
         #expect(try tool("import", directory("etc/passwd"), "--name", "org/one").status == 0)
+    }
+
+    @Test("on a terminal, a directory that is no model is imported only after a yes", arguments: ["n", "y"])
+    func question(answer: String) throws {
+        try directory.write("root:x:0:0", to: "etc/passwd")
+        // `script` gives the tool a terminal, and types the answer.
+        let result = try ChildProcess.run(
+            [
+                "sh", "-c", #"echo "$1" | script -qec "'$2' import '$3' --name org/etc" /dev/null"#, "sh", answer,
+                Tool.path, directory("etc"),
+            ], environment: ["WEIGHTSTORE_HOME": tool.store])
+        #expect(result.output.contains("[y/N]"), "\(result.output)")
+        #expect(try tool("ls").output.contains("org/etc") == (answer == "y"))
     }
 
     @Test("an interrupted move is continued even if the remaining files are no model")

@@ -39,6 +39,20 @@ extension Faults {
             #expect(calls.contains { $0.name == "fsync" && $0.line.contains("/out>") })
         }
 
+        @Test("a file whose name has 255 bytes is exported")
+        func longName() throws {
+            // 200 bytes end within a character.
+            let name = "n" + String(repeating: "\u{E9}", count: 127)
+            try directory.write("long", to: "model/\(name)")
+            #expect(try tool("import", directory("model"), "--name", "org/long").status == 0)
+            let result = try tool("export", "org/long", directory("out"))
+            #expect(result.status == 0, "\(result.errors)")
+            #expect(try contents(directory("out/\(name)")) == contents(directory("model/\(name)")))
+            #expect(
+                TemporaryDirectory.files(below: directory("out")) == TemporaryDirectory.files(below: directory("model"))
+            )
+        }
+
         @Test("two exporters with the same process id do not write to one file", .enabled(if: Machine.isRoot))
         func sameIdentifier() throws {
             var contained = tool

@@ -80,9 +80,9 @@ extension Faults {
         }
 
         @Test(
-            "an import that fills the disk itself loses nothing, and its bytes are freed",
+            "an import that cannot fit on the disk is refused before a byte of it is written, and loses nothing",
             .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
-        func fills() throws {
+        func refused() throws {
             let disk = try Disk.ext4(megabytes: 32)
             let tool = Tool(store: disk("store"))
             try tool("import", directory("base"), "--name", "org/base")
@@ -90,6 +90,11 @@ extension Faults {
             let result = try tool("import", directory("large"), "--name", "org/large")
             #expect(result.status == 5, "\(result.errors)")
             let store = try Store(at: disk("store"))
+            let work = Work()
+            #expect(throws: FileError.diskFull(path: store.path)) {
+                try store.importModelBlocking(ImportRequest(source: directory("large")), work: work)
+            }
+            #expect(work.progress.done == 0)
             #expect(try Inspection.revisions(in: store) == ["org/base@~1"])
             _ = try store.collectGarbage(graceSeconds: 0)
             #expect(try Inspection.leftovers(in: store) == [])

@@ -141,7 +141,8 @@ extension Faults {
                 running.append(try tool.start(["evict", "--kind", "kv", "--free", "20k"]))
                 for process in running {
                     let result = process.result()
-                    #expect(result.status == 0, "round \(round): \(result.errors)")
+                    // There may be fewer blocks than are to be evicted.
+                    #expect([0, 13].contains(result.status), "round \(round): \(result.errors)")
                 }
                 for prompt in prompts {
                     let got = try tool(

@@ -31,6 +31,15 @@ import Testing
         #expect(FUSEFileSystem.support(of: name) == support)
     }
 
+    @Test(
+        "file systems of other machines that are not FUSE are known by their numbers",
+        arguments: [
+            (0x6969, "NFS"), (0x1983_0326, "BeeGFS"), (0x2003_0528, "OrangeFS"), (0x786F_4256, "vboxsf"),
+        ] as [(Int64, String)])
+    func network(type: Int64, name: String) {
+        #expect(FileSystem.networks[type] == name)
+    }
+
     @Test("a local file system is accepted without a warning")
     func local() throws {
         let directory = try TemporaryDirectory()

@@ -30,6 +30,8 @@ import Testing
                 return try Row.fetchAll(explain)
                     .map { $0["detail"] as String }
                     .filter { $0.hasPrefix("SCAN") && !$0.contains("CONSTANT ROW") }
+                    // The index of the shards that are not stored, and what a query has computed from it.
+                    .filter { !$0.contains("shard_absent") && $0 != "SCAN absent_file" }
                     .map { "\($0): \(sql)" }
             }
         }

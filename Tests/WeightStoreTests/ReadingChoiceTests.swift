@@ -27,10 +27,12 @@ import Tiers
         return (smallPieces, hugePieces)
     }
 
-    @Test("the first pieces are read in both ways by turns, and the faster way is used from then on")
+    @Test("the first pieces are read in both ways by turns; small pages are used from then on if they are much faster")
     func faster() {
         let pieces = ReadingChoice.measuredBytes / Self.piece
-        for (small, huge, expected) in [(1.0, 3.0, ReadingWay.smallPages), (3.0, 1.0, .hugePages)] {
+        for (small, huge, expected) in [
+            (1.0, 3.0, ReadingWay.smallPages), (1.0, 1.3, .hugePages), (3.0, 1.0, .hugePages),
+        ] {
             let choice = ReadingChoice()
             #expect(choice.chosen(at: Self.second) == nil)
             let measured = measure(choice, small: small, huge: huge, at: Self.second)

@@ -579,7 +579,8 @@ weightstore_status weightstore_lease_begin(
     weightstore_revision *revision, const weightstore_part *part, const char *tier,
     const weightstore_lease_options *options, weightstore_pending_lease **pending);
 
-/* Waits for a lease that was begun, and returns it, once. WEIGHTSTORE_TIMED_OUT after some milliseconds: the lease is still
+/* Waits for a lease that was begun, and returns it, once: later calls fail with WEIGHTSTORE_INVALID_ARGUMENT. If `lease` is
+ * NULL, it only waits, and any number of threads can. WEIGHTSTORE_TIMED_OUT after some milliseconds: the lease is still
  * being loaded, and another call can wait for it; 0 does not wait, and a negative number waits without limit. Otherwise
  * the status is that of the lease. The work of the thread ends the wait, and not the lease. */
 weightstore_status weightstore_lease_wait(

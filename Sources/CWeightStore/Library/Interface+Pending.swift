@@ -43,10 +43,9 @@ public func weightstore_lease_wait(
 ) -> weightstore_status {
     call {
         let pending = try Handles.all.find(pending, PendingLeaseHandle.self)
-        let target = try target(lease, "lease")
-        target.pointee = Handles.all.add(
-            LeaseHandle(
-                try pending.wait(milliseconds: milliseconds, within: CurrentWork.handle?.work), of: pending.revision))
+        try pending.wait(milliseconds: milliseconds, within: CurrentWork.handle?.work)
+        guard let lease else { return }
+        lease.pointee = Handles.all.add(LeaseHandle(try pending.retrieve(), of: pending.revision))
     }
 }
 

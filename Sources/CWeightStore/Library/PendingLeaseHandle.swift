@@ -14,7 +14,6 @@ final class PendingLeaseHandle: HandleValue {
             var result: Result<Lease, any Error>?
             /// Whether the loading task holds nothing any more, so that releasing the lease ends it.
             var hasEnded = false
-            var isReturned = false
             var waiting: [DispatchSemaphore] = []
         }
 
@@ -45,17 +44,25 @@ final class PendingLeaseHandle: HandleValue {
 
         func forget(_ signal: DispatchSemaphore) { state.withLock { $0.waiting.removeAll { $0 === signal } } }
 
-        /// - Returns: nil if the lease has not ended.
-        func lease() throws -> Lease? {
-            let result = try state.withLock { state -> Result<Lease, any Error>? in
+        /// - Returns: false if the lease has not ended.
+        /// - Throws: the error of the lease.
+        func check() throws -> Bool {
+            let (hasEnded, result) = state.withLock { ($0.hasEnded, $0.result) }
+            if hasEnded, case .failure(let error) = result { throw error }
+            return hasEnded
+        }
+
+        /// The lease, which has succeeded.
+        ///
+        /// - Throws: ``CallError`` if it was returned already.
+        func retrieve() throws -> Lease {
+            let result = state.withLock { state -> Result<Lease, any Error>? in
                 guard state.hasEnded else { return nil }
-                if state.isReturned { throw CallError.argument("the lease was returned already") }
-                guard case .success = state.result else { return state.result }
-                state.isReturned = true
                 defer { state.result = nil }
                 return state.result
             }
-            return try result?.get()
+            guard let result else { throw CallError.argument("the lease was returned already") }
+            return try result.get()
         }
     }
 
@@ -90,13 +97,18 @@ final class PendingLeaseHandle: HandleValue {
 
     func cancel() { pending.cancel() }
 
-    /// Waits for the lease.
+    /// The lease, which has succeeded, once.
+    ///
+    /// - Throws: ``CallError`` if it was returned already.
+    func retrieve() throws -> Lease { try outcome.retrieve() }
+
+    /// Waits until the lease has succeeded. It can be waited for by several threads, and again.
     ///
     /// - Parameters:
     ///   - milliseconds: the longest wait; negative for no limit.
     ///   - work: ends the wait.
     /// - Throws: the error of the lease; ``CallError/timedOut``; `CancellationError` of `work`.
-    func wait(milliseconds: Int64, within work: Work?) throws -> Lease {
+    func wait(milliseconds: Int64, within work: Work?) throws {
         let signal = DispatchSemaphore(value: 0)
         if milliseconds != 0, outcome.willSignal(signal) {
             let handler = work?.onCancel { signal.signal() }
@@ -109,7 +121,7 @@ final class PendingLeaseHandle: HandleValue {
             withExtendedLifetime(handler) {}
             outcome.forget(signal)
         }
-        if let lease = try outcome.lease() { return lease }
+        if try outcome.check() { return }
         try work?.check()
         throw CallError.timedOut
     }

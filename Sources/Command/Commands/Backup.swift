@@ -8,7 +8,8 @@ struct Backup: ParsableCommand {
         discussion: """
             Writes store.db to the directory, replacing an earlier copy. Then copy the blobs with any tool: they never \
             change. To restore: put store.db back, remove store.db-wal and store.db-shm, and run rebuild --merge.
-            """)
+            """
+    ).examples("backup /backup/weightstore")
 
     @Argument(help: "The directory.", completion: .directory) var directory: String
     @OptionGroup var options: StoreOptions

@@ -10,9 +10,10 @@ struct Bench: ParsableCommand {
         discussion: """
             Cold means that the files were dropped from the page cache. Without a model, a checkpoint and a fine-tune \
             of it are generated, and deleted afterwards.
-            """)
+            """
+    ).examples("bench org/llama --device gpu")
 
-    @Argument(help: "A revision in the store.") var model: String?
+    @Argument(help: "A revision in the store.", completion: .revisions) var model: String?
     @Option(help: ArgumentHelp("A fine-tune, loaded while the model is resident.", valueName: "revision")) var tuned:
         String?
     @Option(help: ArgumentHelp("The shapes of the generated checkpoint.", valueName: "model")) var like = "llama-3.2-1b"

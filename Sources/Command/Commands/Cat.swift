@@ -9,9 +9,10 @@ struct Cat: ParsableCommand {
         discussion: """
             A file is checked against its SHA-256 while it is written; a mismatch is reported at the end, with exit \
             status 3.
-            """)
+            """
+    ).examples("cat org/llama config.json")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Argument(help: "The file's path in the revision, or with --tensor a tensor's name.") var name: String
     @Flag(help: "The name is a tensor's.") var tensor = false
     @OptionGroup var options: StoreLocation

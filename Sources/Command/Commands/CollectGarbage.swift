@@ -9,13 +9,15 @@ struct CollectGarbage: ParsableCommand {
             Unreferenced shards, and blobs that the catalog does not list, are removed after the grace period; staging \
             files of dead processes and quarantined blobs that are no longer needed are removed at once. Safe at any \
             time. Prints nothing if there is nothing to do. If another collection is running, reports that and exits \
-            with 0. With --quota, the collection is followed by an eviction as by evict --down-to.
+            with 0. With --quota, the collection is followed by an eviction as by evict --down-to, with \
+            its exit statuses.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
             are missing. After a rebuild, blobs that belong to no revision are kept. --discard-newer removes these \
             blobs, the revisions that the last rebuild could not read, and the revisions that an older catalog lacks. It \
             lists them first, and requires a confirmation.
-            """)
+            """
+    ).examples("gc", "gc --grace 0 --dry-run")
 
     @Option(
         help: ArgumentHelp(
@@ -54,19 +56,28 @@ struct CollectGarbage: ParsableCommand {
                 throw ExitCode(ExitStatus.failed.rawValue)
             }
         }
+        try JobLog.run("gc", in: store, isDryRun: dryRun) { try collect(store) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func collect(_ store: Store) throws -> Bool {
         let summary: CollectionSummary
         do {
             summary = try store.collectGarbage(
                 graceSeconds: grace.seconds, discardingNewer: discardNewer, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
-            return Terminal.printDiagnostic("\(error) Nothing was removed.")
+            Terminal.printDiagnostic("\(error) Nothing was removed.")
+            return false
         }
         for path in summary.unknownFiles { Terminal.printDiagnostic("\(path): not a blob; left in place") }
         let eviction = try quota.map { try evict(store, downTo: $0.bytes) }
         for outcome in eviction?.unchecked ?? [] { Terminal.printDiagnostic("\(outcome.text). Its shards stay.") }
         try report(summary, eviction)
-        if eviction?.unchecked.isEmpty == false { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        guard let eviction, !dryRun || !eviction.unchecked.isEmpty else { return true }
+        if !eviction.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        if eviction.bytes < eviction.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
+        return true
     }
 
     private func report(_ summary: CollectionSummary, _ eviction: EvictionSummary?) throws {
@@ -108,6 +119,6 @@ struct CollectGarbage: ParsableCommand {
         var request = EvictionRequest(.downTo(bytes))
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
-        return try LongCall.run(stopping: store) { try store.evictBlocking(request, work: $0) }
+        return try LongCall.run(isSilent: true, stopping: store) { try store.evictBlocking(request, work: $0) }
     }
 }

@@ -9,7 +9,8 @@ struct Demo: ParsableCommand {
         discussion: """
             A given directory is imported into the store, as by import. Otherwise a checkpoint with the shapes of a \
             published model is generated, and deleted with its store afterwards.
-            """)
+            """
+    ).examples("demo")
 
     @Argument(help: "A model's directory.", completion: .directory) var directory: String?
     @Option(help: ArgumentHelp("The model's name.", valueName: "org/name")) var name: String?

@@ -7,24 +7,27 @@ struct DiskUsage: ParsableCommand {
         discussion: """
             LOGICAL: all files of all revisions. STORED: their distinct shards. SHARED: the part of STORED that other \
             models also contain. OWN: the bytes that removing the model would free.
-            """)
+            """
+    ).examples("du --sort own")
 
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
-        let usage = try options.open().usage()
+        var usage = try options.open().usage()
+        let listing = try Listing(
+            usage.models, list,
+            [
+                .name("MODEL") { $0.model }, .count("REVISIONS") { $0.revisions }, .bytes("LOGICAL") { $0.logical },
+                .bytes("STORED") { $0.stored }, .bytes("SHARED") { $0.shared }, .bytes("OWN") { $0.own },
+            ])
+        usage.models = listing.rows
         if options.json { return try Terminal.write(json: usage) }
-        var table = Table("MODEL", ">REVISIONS", ">LOGICAL", ">STORED", ">SHARED", ">OWN")
-        for model in usage.models {
-            table.add(
-                model.model, "\(model.revisions)", Quantity.bytes(model.logical), Quantity.bytes(model.stored),
-                Quantity.bytes(model.shared), Quantity.bytes(model.own))
-        }
-        let saved = max(usage.logical + usage.orphaned - usage.stored - usage.evicted, 0)
-        let share = usage.logical > 0 ? Int(saturating: (Double(saved) / Double(usage.logical) * 100).rounded()) : 0
+        let here = usage.logicalStored
+        let share = here > 0 ? Int(saturating: (Double(usage.saved) / Double(here) * 100).rounded()) : 0
         try Terminal.write(
-            table.text + "\(Quantity.bytes(usage.logical)) of files in \(Quantity.bytes(usage.stored)) of shards: "
-                + "\(Quantity.bytes(saved)) (\(share)%) saved"
+            listing.table + "\(Quantity.bytes(here)) of files in \(Quantity.bytes(usage.stored)) of shards: "
+                + "\(Quantity.bytes(usage.saved)) (\(share)%) saved"
                 + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")
                 + (usage.kv > 0 ? "; and \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")

@@ -10,12 +10,14 @@ struct Evict: ParsableCommand {
             The files of evicted shards are deleted. The catalog still lists the shards, and the next use fetches them. \
             Shards of pinned revisions, of revisions in use by a process, and of revisions without an origin are never \
             evicted. Origins that were not checked within the last hour are checked first, also with --dry-run. If one \
-            does not respond, the shards of its revisions are kept, and the exit status is 12.
+            does not respond, the shards of its revisions are kept, and the exit status is 12. It is 13 if less was freed \
+            than requested.
 
             Without --free and --down-to, eviction starts above the quota's high watermark and stops at the low one. \
             Prints nothing if there is nothing to do. With --kind kv, KV blocks are dropped, which engines can compute \
             again; those of superseded revisions first.
-            """)
+            """
+    ).examples("evict --free 50G --dry-run")
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
@@ -38,21 +40,29 @@ struct Evict: ParsableCommand {
             throw ValidationError("--tier \(tier): must be disk; a memory tier belongs to the process that opened it")
         }
         if free != nil && downTo != nil { throw ValidationError("--free and --down-to exclude each other") }
+        try OptionRange.check("--free", free, atLeast: 1, "leave it out to evict as the quota requires")
         try choice.check()
     }
 
     func run() throws {
         let store = try options.open()
+        try JobLog.run("evict", in: store, isDryRun: dryRun) { try evict(store) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func evict(_ store: Store) throws -> Bool {
         var request = EvictionRequest(
             free.map { .free($0.bytes) } ?? downTo.map { .downTo($0.bytes) } ?? .quota, of: kind)
         request.policy = try choice.policy(in: store)
         request.dryRun = dryRun
-        let summary = try LongCall.run(stopping: store) { try store.evictBlocking(request, work: $0) }
+        let summary = try LongCall.run(isSilent: true, stopping: store) { try store.evictBlocking(request, work: $0) }
         for outcome in summary.unchecked {
             Terminal.printDiagnostic("\(outcome.text). Its shards stay.")
         }
         try report(summary, store)
         if !summary.unchecked.isEmpty { throw ExitCode(ExitStatus.unchecked.rawValue) }
+        if !dryRun, summary.bytes < summary.requested { throw ExitCode(ExitStatus.tooLittle.rawValue) }
+        return true
     }
 
     private func report(_ summary: EvictionSummary, _ store: Store) throws {
@@ -81,7 +91,8 @@ struct Evict: ParsableCommand {
 
 /// A policy by name, or from a file.
 struct PolicyChoice: ParsableArguments {
-    @Option(help: ArgumentHelp("The policy (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(help: ArgumentHelp("The policy (weightstore policy ls).", valueName: "name"), completion: .policies)
+    var policy: String?
     @Option(help: ArgumentHelp("A file with a policy: one SELECT.", valueName: "file"), completion: .file())
     var policyFile: String?
 

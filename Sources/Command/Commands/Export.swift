@@ -4,9 +4,10 @@ import WeightStore
 struct Export: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
-        abstract: "Write a revision's files to a directory, byte for byte, each checked as it is written.")
+        abstract: "Write a revision's files to a directory, byte for byte, each checked as it is written."
+    ).examples("export org/llama@prod ./out '*.json'")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Argument(help: "The target directory; created if missing.", completion: .directory) var directory: String
     @Argument(help: "Only these files (default: all).") var files: [String] = []
 

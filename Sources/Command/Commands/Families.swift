@@ -5,9 +5,11 @@ struct Families: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "families",
         abstract: "Show the patterns that find the layer and the expert in a tensor's name.",
-        discussion: "With a name, show its layer and expert.")
+        discussion: "With a name, show its layer and expert."
+    ).examples("families model.layers.3.mlp.experts.60.up_proj.weight")
 
     @Argument(help: "A tensor's name.") var name: String?
+    @OptionGroup var table: TableOptions
     @OptionGroup var output: OutputOptions
 
     private struct Row: Encodable {
@@ -38,7 +40,7 @@ struct Families: ParsableCommand {
             Row(pattern: $0.pattern, example: $0.example, layer: $0.layer, expert: $0.expert, models: $0.models)
         }
         if output.json { return try Terminal.write(json: rows) }
-        var table = Table("PATTERN", "MODELS")
+        var table = Table("~PATTERN", "~MODELS")
         for row in rows { table.add(row.pattern, row.models) }
         try Terminal.write(table.text)
     }

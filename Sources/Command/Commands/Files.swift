@@ -3,19 +3,20 @@ import WeightStore
 
 struct Files: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "files", abstract: "List a revision's files.")
+        .examples("files org/llama --sort size")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let files = try options.open().revision(revision).files()
-        if options.json { return try Terminal.write(json: files) }
-        var table = Table("SHA-256", ">SIZE", ">SHARDS", ">TENSORS", "FORMAT", "PATH")
-        for file in files {
-            table.add(
-                file.digest.hex, Quantity.bytes(file.bytes), "\(file.shards)", "\(file.tensors)", file.format, file.path
-            )
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            files, list,
+            [
+                .name("SHA-256") { $0.digest.hex }, .bytes("SIZE") { $0.bytes }, .count("SHARDS") { $0.shards },
+                .count("TENSORS") { $0.tensors }, .text("FORMAT") { $0.format }, .name("PATH") { $0.path },
+            ]
+        ).report(options)
     }
 }

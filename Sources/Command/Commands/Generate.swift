@@ -10,7 +10,8 @@ struct Generate: ParsableCommand {
 
             Shapes of mixtures of experts and of many tensors (--shape):
             \(ReducedShape.allCases.map { "  \($0.rawValue): \($0.summary)" }.joined(separator: "\n"))
-            """)
+            """
+    ).examples("generate ./model --like smollm2-135m")
 
     @Argument(help: "The target directory; created if missing.", completion: .directory) var directory: String
     @Option(

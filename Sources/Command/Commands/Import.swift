@@ -16,7 +16,8 @@ struct Import: ParsableCommand {
 
             Each --origin is checked before the commit: sizes, and digests that it publishes or of a sample of its bytes. \
             An import whose origin lacks the files is refused.
-            """)
+            """
+    ).examples("import ~/models/llama --name org/llama", "import ~/.cache/huggingface --dry-run")
 
     @Argument(help: "A model's directory, a file, or a Hugging Face cache.", completion: .directory)
     var path: String
@@ -61,6 +62,7 @@ struct Import: ParsableCommand {
     @Flag(help: "Only show what would be imported.")
     var dryRun = false
 
+    @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 
     private var request: ImportRequest {
@@ -142,7 +144,7 @@ struct Import: ParsableCommand {
 
     private func report(_ plan: [ImportPlan]) throws {
         if options.json { return try Terminal.write(json: plan) }
-        var table = Table("MODEL", ">FILES", ">SIZE", "REFS", "FROM")
+        var table = Table("~MODEL", ">FILES", ">SIZE", "~REFS", "~FROM")
         for revision in plan {
             let refs = revision.refs.map { ref in revision.refsNow[ref].map { "\(ref) (now \($0))" } ?? ref }
             table.add(

@@ -8,7 +8,8 @@ struct Initialize: ParsableCommand {
         discussion: """
             An existing store keeps its contents, and gets the quota and the group. With --shared-group, the members of \
             the group have the rights of the owner, and other users have none. Without it, the umask sets the rights.
-            """)
+            """
+    ).examples("init --quota 500G --store /srv/weights")
 
     @Option(
         help: ArgumentHelp("Share the store with the members of this group of the system.", valueName: "group"))

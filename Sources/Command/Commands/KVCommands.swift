@@ -8,7 +8,8 @@ struct KVCommand: ParsableCommand {
             Engines store and lease KV blocks through the library. "weightstore quota --kind kv" sets their quota, and \
             "weightstore evict --kind kv" evicts down to it. A lost block costs only the time to compute it again.
             """,
-        subcommands: [KVList.self, KVStats.self, KVDrop.self, KVPut.self, KVGet.self])
+        subcommands: [KVList.self, KVStats.self, KVDrop.self, KVPut.self, KVGet.self]
+    ).examples("kv ls")
 }
 
 struct KVList: ParsableCommand {
@@ -17,29 +18,31 @@ struct KVList: ParsableCommand {
         discussion: """
             TENANT: the first digits of the SHA-256 of the tenant's salt. LONGEST: the tokens of the longest prefix. A \
             * marks a revision superseded by a newer version; its blocks are evicted first.
-            """, aliases: ["list"])
+            """, aliases: ["list"]
+    ).examples("kv ls 'org/*' --sort size")
 
-    @Argument(help: "Only blocks of models that match a shell pattern: 'org/*'.") var pattern: String?
+    @Argument(help: "Only blocks of models that match a shell pattern: 'org/*'.", completion: .models) var pattern:
+        String?
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let spaces = try options.open().kvSpaces(ofModelsMatching: pattern)
-        if options.json { return try Terminal.write(json: spaces) }
-        var table = Table(
-            "REVISION", "FORMAT", "TENANT", ">BLOCK", ">BLOCKS", ">SIZE", ">LONGEST", "LAST USED", ">USES")
-        for space in spaces {
-            table.add(
-                space.revision + (space.superseded ? " *" : ""), space.format, space.tenant.short,
-                "\(space.blockTokens)",
-                "\(space.blocks)", Quantity.bytes(space.bytes), "\(space.longest)",
-                space.accesses > 0 ? Quantity.age(space.lastAccess) : "never", "\(space.accesses)")
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            spaces, list,
+            [
+                .name("REVISION") { $0.revision + ($0.superseded ? " *" : "") }, .name("FORMAT") { $0.format },
+                .text("TENANT") { $0.tenant.short }, .count("BLOCK") { $0.blockTokens }, .count("BLOCKS") { $0.blocks },
+                .bytes("SIZE") { $0.bytes }, .count("LONGEST") { $0.longest },
+                .moment("LAST USED") { $0.accesses > 0 ? $0.lastAccess : nil }, .count("USES") { $0.accesses },
+            ]
+        ).report(options)
     }
 }
 
 struct KVStats: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show the totals of the KV blocks.")
+        .examples("kv stats")
 
     @OptionGroup var options: StoreOptions
 
@@ -54,9 +57,11 @@ struct KVDrop: ParsableCommand {
         commandName: "drop", abstract: "Drop KV blocks: all, or those that match all given conditions.",
         discussion: """
             An engine computes a dropped block again when it needs it. Blocks leased by a running engine stay readable.
-            """)
+            """
+    ).examples("kv drop --superseded --dry-run")
 
-    @Argument(help: "Only blocks of this model, or with @ of this revision.") var revision: String?
+    @Argument(help: "Only blocks of this model, or with @ of this revision.", completion: .revisions) var revision:
+        String?
     @Option(
         help: ArgumentHelp(
             "Only blocks of the tenant whose digest begins with these digits (weightstore kv ls).", valueName: "digits")

@@ -35,7 +35,8 @@ struct KVAddress: ParsableArguments {
 struct KVPut: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "put", abstract: "Store the KV blocks of a sequence of tokens.",
-        discussion: "For engines that do not link the library. Tokens after the last whole block are ignored.")
+        discussion: "For engines that do not link the library. Tokens after the last whole block are ignored."
+    ).examples("kv put org/llama tokens.bin blocks.bin --format f16 --block-tokens 16")
 
     @OptionGroup var address: KVAddress
     @Argument(help: "The bytes of all whole blocks in order, all of one size.", completion: .file())
@@ -66,7 +67,8 @@ struct KVPut: ParsableCommand {
 struct KVGet: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "get", abstract: "Write the KV blocks of the longest stored prefix of the tokens into a file.",
-        discussion: "Exit status 2 if there is none.")
+        discussion: "Exit status 2 if there is none."
+    ).examples("kv get org/llama tokens.bin out.bin --format f16 --block-tokens 16")
 
     @OptionGroup var address: KVAddress
     @Argument(help: "The file.", completion: .file()) var output: String

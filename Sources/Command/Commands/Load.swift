@@ -10,9 +10,10 @@ struct Load: ParsableCommand {
         discussion: """
             In RAM the pages stay in the page cache when the program ends, so the next engine finds them there; --hold \
             keeps them until Ctrl-C, --lock prevents the kernel from reclaiming them.
-            """)
+            """
+    ).examples("load org/llama --to gpu", "load org/llama --layers 0-11 --hold")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
     var to = Tier.ram
@@ -26,7 +27,7 @@ struct Load: ParsableCommand {
     @Option(help: TierBudget.help) var budget: TierBudget?
     @Option(
         help: ArgumentHelp(
-            "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"))
+            "The eviction policy for a full budget (weightstore policy ls).", valueName: "name"), completion: .policies)
     var policy: String?
     @Flag(
         help: ArgumentHelp(
@@ -50,11 +51,22 @@ struct Load: ParsableCommand {
         try TierBudget.check(budget)
     }
 
+    /// Refuses layers beyond those of the revision, of which a part would be loaded otherwise.
+    private func checkLayers(of revision: Revision) throws {
+        guard let layers, let last = try revision.layers().map(\.number).max(), layers.range.upperBound > last else {
+            return
+        }
+        throw StorageError.notFound(
+            kind: "layer", name: "\(revision.name) layers \(layers.range.lowerBound)-\(layers.range.upperBound)",
+            detail: "The revision has the layers 0-\(last).")
+    }
+
     func run() throws {
         let start = ContinuousClock.now
         let store = try options.open()
         options.noteReadOnly(store)
         let revision = try store.revision(revision)
+        try checkLayers(of: revision)
         try store.open(
             to,
             TierOptions(

@@ -21,14 +21,18 @@ struct MountCommand: ParsableCommand {
 
             As mount.weightstore (a symbolic link in /sbin), it mounts entries of /etc/fstab: \
             "/var/lib/weightstore /mnt/models weightstore allow_other,nofail 0 0".
-            """)
+            """
+    ).examples("mount /mnt/models", "mount --model org/llama@main /mnt/llama --detach")
 
     @Argument(help: "The directory; it must exist.", completion: .directory) var directory: String
-    @Argument(help: ArgumentHelp("Only these models; shell patterns are allowed (default: all).", valueName: "model"))
+    @Argument(
+        help: ArgumentHelp("Only these models; shell patterns are allowed (default: all).", valueName: "model"),
+        completion: .models)
     var models: [String] = []
     @Option(
         help: ArgumentHelp(
-            "Mount one revision, with its files at the top of the directory: org/name@main.", valueName: "revision"))
+            "Mount one revision, with its files at the top of the directory: org/name@main.", valueName: "revision"),
+        completion: .revisions)
     var model: String?
     @Flag(help: "Let other users read the files (others than root: needs user_allow_other in /etc/fuse.conf).")
     var allowOther = false

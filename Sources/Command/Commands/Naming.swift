@@ -4,10 +4,11 @@ import WeightStore
 struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tag",
-        abstract: "Point a ref (main, prod, …) at a revision: create or move it.")
+        abstract: "Point a ref (main, prod, …) at a revision: create or move it."
+    ).examples("tag org/llama@~3 prod")
 
-    @Argument(help: "The revision.") var revision: String
-    @Argument(help: "The ref.") var ref: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
+    @Argument(help: "The ref.", completion: .refs) var ref: String
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -18,8 +19,9 @@ struct Tag: ParsableCommand {
 
 struct Untag: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "untag", abstract: "Remove a ref; its revision stays.")
+        .examples("untag org/llama@prod")
 
-    @Argument(help: "The ref, as model@ref.") var name: String
+    @Argument(help: "The ref, as model@ref.", completion: .revisions) var name: String
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -34,9 +36,10 @@ struct Pin: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pin",
         abstract: "Keep a revision: until it is unpinned, prune skips it and rm refuses to remove it.",
-        discussion: "Its shards are not evicted from then on. --fetch fetches those that were evicted before.")
+        discussion: "Its shards are not evicted from then on. --fetch fetches those that were evicted before."
+    ).examples("pin org/llama@prod --note \"serving\"")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Option(help: ArgumentHelp("The reason.", valueName: "text")) var note = ""
     @Flag(help: "Fetch the shards that were evicted.") var fetch = false
     @OptionGroup var options: StoreOptions
@@ -56,9 +59,10 @@ struct Pin: ParsableCommand {
 }
 
 struct Unpin: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "unpin", abstract: "Remove a pin.")
+    static let configuration = CommandConfiguration(commandName: "unpin", abstract: "Remove a pin.").examples(
+        "unpin org/llama@prod")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @OptionGroup var options: StoreOptions
 
     func run() throws {

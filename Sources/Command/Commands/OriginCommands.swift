@@ -11,27 +11,31 @@ struct OriginCommand: ParsableCommand {
 
             The name of a model means all of its revisions; model@rev means one.
             """,
-        subcommands: [OriginList.self, OriginAdd.self, OriginRemove.self, OriginCheck.self])
+        subcommands: [OriginList.self, OriginAdd.self, OriginRemove.self, OriginCheck.self]
+    ).examples("origin ls org/llama")
 }
 
 struct OriginList: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the origins of revisions, the nearest first.")
+        commandName: "ls", abstract: "List the origins of revisions, the nearest first."
+    ).examples("origin ls --filter 'checked=never'")
 
-    @Argument(help: "A model, or a revision of it (default: all models).") var name: String?
+    @Argument(help: "A model, or a revision of it (default: all models).", completion: .revisions) var name: String?
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
         let origins = try options.open().revisionOrigins(of: name)
-        if options.json { return try Terminal.write(json: origins) }
-        var table = Table("REVISION", "ORIGIN", "CHECKED")
-        for origin in origins {
-            let state =
-                origin.checked.map { Quantity.age($0) }
-                ?? origin.absent.map { "lacked it \(Quantity.age($0))" } ?? "never"
-            table.add(origin.revision, origin.origin, state)
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            origins, list,
+            [
+                .name("REVISION") { $0.revision }, .name("ORIGIN") { $0.origin },
+                .text("CHECKED") { origin in
+                    origin.checked.map { Quantity.age($0) }
+                        ?? origin.absent.map { "lacked it \(Quantity.age($0))" } ?? "never"
+                },
+            ]
+        ).report(options)
     }
 }
 
@@ -41,9 +45,10 @@ struct OriginAdd: ParsableCommand {
         discussion: """
             The origin is added to each revision that it holds; the other revisions are listed. If it holds none, \
             the command fails.
-            """)
+            """
+    ).examples("origin add org/llama https://huggingface.co")
 
-    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: "A model, or a revision of it.", completion: .revisions) var name: String
     @Argument(help: ArgumentHelp("The origin: https://…, s3://…, peer+https://…, file:///….", valueName: "url"))
     var url: String
     @Flag(help: "Do not check the origin: it counts as checked.") var trust = false
@@ -61,9 +66,10 @@ struct OriginAdd: ParsableCommand {
 struct OriginRemove: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove an origin.",
-        discussion: "Keeps the last origin that has shards that are not stored, unless --force is given.")
+        discussion: "Keeps the last origin that has shards that are not stored, unless --force is given."
+    ).examples("origin rm org/llama s3://old-bucket/models")
 
-    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: "A model, or a revision of it.", completion: .revisions) var name: String
     @Argument(help: ArgumentHelp("The origin.", valueName: "url")) var url: String
     @Flag(name: .shortAndLong, help: "Remove it even if shards are lost.") var force = false
     @OptionGroup var options: StoreOptions
@@ -82,9 +88,10 @@ struct OriginCheck: ParsableCommand {
         discussion: """
             Lists the origins that lack a revision. The shards of such a revision are not evicted unless another \
             origin holds it. Exit status 12 if an origin does not respond.
-            """)
+            """
+    ).examples("origin check org/llama")
 
-    @Argument(help: "A model, or a revision of it (default: all models).") var name: String?
+    @Argument(help: "A model, or a revision of it (default: all models).", completion: .revisions) var name: String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {

@@ -8,13 +8,16 @@ struct PolicyCommand: ParsableCommand {
         abstract: "Eviction policies: SQL that lists shards in the order of eviction.",
         subcommands: [
             PolicyList.self, PolicyShow.self, PolicyCheck.self, PolicyExplain.self, PolicySimulate.self,
-        ])
+        ]
+    ).examples("policy ls")
 }
 
 struct PolicyList: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the built-in policies and those in the store's policies/.")
+        commandName: "ls", abstract: "List the built-in policies and those in the store's policies/."
+    ).examples("policy ls")
 
+    @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -30,22 +33,22 @@ struct PolicyList: ParsableCommand {
         let answers = try store.policies().map {
             Answer(name: $0.name, path: $0.path, summary: $0.summary, isDefault: $0.name == current)
         }
-        if options.json { return try Terminal.write(json: answers) }
-        var table = Table("POLICY", "FROM", "WHAT")
-        for answer in answers {
-            table.add(
-                answer.name + (answer.isDefault ? " *" : ""), answer.path ?? "built in",
-                String(answer.summary.prefix { $0 != ":" && $0 != "." }))
-        }
-        try Terminal.write(table.text)
+        try Listing(
+            answers, list,
+            [
+                .text("POLICY") { $0.name + ($0.isDefault ? " *" : "") }, .name("FROM") { $0.path ?? "built in" },
+                .name("WHAT") { answer in String(answer.summary.prefix { $0 != ":" && $0 != "." }) },
+            ]
+        ).report(options)
     }
 }
 
 struct PolicyShow: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Print the SQL of a policy.")
+        commandName: "show", abstract: "Print the SQL of a policy."
+    ).examples("policy show gdsf")
 
-    @Argument(help: "The policy.") var name: String
+    @Argument(help: "The policy.", completion: .policies) var name: String
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
@@ -67,7 +70,8 @@ struct PolicyCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check that each policy is one read-only SELECT with the required columns.",
-        discussion: "Exit status 6 if a policy is refused.")
+        discussion: "Exit status 6 if a policy is refused."
+    ).examples("policy check ./mine.sql")
 
     @Argument(help: "Files or names (default: the store's policies/).") var policies: [String] = []
     @OptionGroup var options: StoreOptions
@@ -108,9 +112,10 @@ struct PolicyCheck: ParsableCommand {
 
 struct PolicyExplain: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "explain", abstract: "Show SQLite's plan for a policy, and the shards it would evict first.")
+        commandName: "explain", abstract: "Show SQLite's plan for a policy, and the shards it would evict first."
+    ).examples("policy explain gdsf --free 50G")
 
-    @Argument(help: "A policy's name, or a file.") var policy: String
+    @Argument(help: "A policy's name, or a file.", completion: .policies) var policy: String
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
     @Option(help: ArgumentHelp("How many shards to show (default: 10).", valueName: "count")) var first: Int?
     @Option(

@@ -10,7 +10,8 @@ struct PromptCommand: ParsableCommand {
         discussion: """
             A prompt is a list of tokens that requests begin with. Its uses are counted when engines look up KV blocks.
             """,
-        subcommands: [Add.self, List.self, Remove.self])
+        subcommands: [Add.self, List.self, Remove.self]
+    ).examples("prompt ls org/llama")
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -18,9 +19,9 @@ struct PromptCommand: ParsableCommand {
             abstract: "Register a prompt.",
             discussion:
                 "The JSON is an array of numbers, or an object with one as input_ids or tokens, as tokenizers write it."
-        )
+        ).examples("prompt add org/llama system.json --name system")
 
-        @Argument(help: "The model.") var model: String
+        @Argument(help: "The model.", completion: .models) var model: String
         @Argument(help: "A JSON file with the tokens; - is standard input.", completion: .file(extensions: ["json"]))
         var file: String
         @Option(
@@ -43,30 +44,33 @@ struct PromptCommand: ParsableCommand {
                 USES: the requests that began with the prompt since it was added. EXPECTED: the sum of the \
                 past uses, each halved for every day since then, by which warm ranks prompts; adding a prompt counts \
                 as one use.
-                """)
+                """
+        ).examples("prompt ls org/llama")
 
-        @Argument(help: "Only prompts of this model.") var model: String?
+        @Argument(help: "Only prompts of this model.", completion: .models) var model: String?
+        @OptionGroup var list: ListOptions
         @OptionGroup var options: StoreOptions
 
         func run() throws {
             let prompts = try options.open().prompts(of: model)
-            if options.json { return try Terminal.write(json: prompts) }
-            var table = Table("MODEL", "PROMPT", ">TOKENS", ">USES", "LAST USED", ">EXPECTED")
-            for prompt in prompts {
-                table.add(
-                    prompt.model, prompt.name, "\(prompt.tokens)", "\(prompt.accesses)",
-                    prompt.accesses > 0 ? Quantity.age(prompt.lastAccess) : "never",
-                    Quantity.number(prompt.expectedUses))
-            }
-            if !table.isEmpty { try Terminal.write(table.text) }
+            let listing = try Listing(
+                prompts, list,
+                [
+                    .name("MODEL") { $0.model }, .name("PROMPT") { $0.name }, .count("TOKENS") { $0.tokens },
+                    .count("USES") { $0.accesses },
+                    .moment("LAST USED") { $0.accesses > 0 ? $0.lastAccess : nil },
+                    .number("EXPECTED") { $0.expectedUses },
+                ])
+            if options.json || !listing.rows.isEmpty { try listing.report(options) }
         }
     }
 
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "rm", abstract: "Remove a prompt. Its KV blocks stay until they are evicted.")
+            commandName: "rm", abstract: "Remove a prompt. Its KV blocks stay until they are evicted."
+        ).examples("prompt rm org/llama system")
 
-        @Argument(help: "The model.") var model: String
+        @Argument(help: "The model.", completion: .models) var model: String
         @Argument(help: "The prompt's name.") var name: String
         @OptionGroup var options: StoreOptions
 

@@ -8,7 +8,8 @@ struct QuotaCommand: ParsableCommand {
             The catalog stores the quota for all processes. An import or a fetch that would not fit evicts first. \
             Eviction starts above the high watermark and stops at the low one. KV blocks have a quota of their own \
             (--kind kv).
-            """)
+            """
+    ).examples("quota", "quota --set 200G --policy gdsf")
 
     @Option(help: ArgumentHelp("The kind of shards: weights or kv.", valueName: "kind")) var kind = QuotaKind.weights
 
@@ -16,7 +17,9 @@ struct QuotaCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Share of the quota above which eviction starts: 95%.", valueName: "share")) var high:
         Share?
     @Option(help: ArgumentHelp("Share of the quota at which eviction stops: 85%.", valueName: "share")) var low: Share?
-    @Option(help: ArgumentHelp("The eviction policy (weightstore policy ls).", valueName: "name")) var policy: String?
+    @Option(
+        help: ArgumentHelp("The eviction policy (weightstore policy ls).", valueName: "name"), completion: .policies)
+    var policy: String?
     @OptionGroup var options: StoreOptions
 
     func run() throws {

@@ -13,7 +13,8 @@ struct Rebuild: ParsableCommand {
 
             --merge keeps the catalog and adds the revisions of newer records in blobs/. Run it after you put back an \
             older store.db, such as one of weightstore backup.
-            """)
+            """
+    ).examples("rebuild --merge")
 
     @Flag(help: "Add newer revisions to the existing catalog.") var merge = false
 

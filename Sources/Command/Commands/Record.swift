@@ -5,7 +5,8 @@ struct Record: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "record",
         abstract: "Record the accesses of all processes for policy simulate: on, off, or show the state.",
-        discussion: "The record is a ring of two files of 32 MiB, with a line time,id,size for each access.")
+        discussion: "The record is a ring of two files of 32 MiB, with a line time,id,size for each access."
+    ).examples("record on")
 
     enum Switch: String, ExpressibleByArgument, CaseIterable { case on, off }
 

@@ -18,7 +18,8 @@ struct Serve: ParsableCommand {
             (HF_TOKEN). "weightstore token new" makes tokens. --tls-certificate and --tls-key encrypt tokens and models on \
             networks where others can listen. Changed tokens and certificates are read within seconds, and at once after \
             SIGHUP; SIGTERM stops, once responses in progress have ended.
-            """)
+            """
+    ).examples("serve --host 0.0.0.0 --token-file tokens", "serve --upstream https://huggingface.co")
 
     @OptionGroup var listen: ListenOptions
     @Option(
@@ -28,14 +29,20 @@ struct Serve: ParsableCommand {
         completion: .file())
     var tokenFile: String?
     @Option(help: ArgumentHelp("The most open connections.", valueName: "count")) var connections = 4096
-    @Option(help: ArgumentHelp("A hub from which to fetch requested files that the store lacks.", valueName: "url"))
-    var upstream: String?
+    @Option(
+        name: .customLong("upstream"),
+        help: ArgumentHelp(
+            "A hub from which to fetch requested files that the store lacks (default: $WEIGHTSTORE_UPSTREAM).",
+            valueName: "url"))
+    private var givenUpstream: String?
     @Option(
         help: ArgumentHelp(
             "The time after which a ref is compared with that of the upstream: 30s, 10m.", valueName: "time"))
     var revalidate = TimeSpan(argument: "60s")!
     @Flag(help: "Do not log requests.") var quiet = false
     @OptionGroup var options: StoreOptions
+
+    private var upstream: String? { givenUpstream ?? Setting.environment("WEIGHTSTORE_UPSTREAM") }
 
     private struct Answer: Encodable {
         let url: String
@@ -81,6 +88,7 @@ struct Serve: ParsableCommand {
         try Work().wait { [listen, json = options.json] in
             try await server.run { port in
                 let url = listen.url(port: port)
+                ServiceManager.ready(url)
                 // If standard output is closed, the server still serves its clients.
                 try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
             }

@@ -4,9 +4,11 @@ import WeightStore
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
-        abstract: "Show a model's revisions, or with @ one revision and its layers.")
+        abstract: "Show a model's revisions, or with @ one revision and its layers."
+    ).examples("show org/llama", "show org/llama@main")
 
-    @Argument(help: "A model, or a revision of it.") var name: String
+    @Argument(help: "A model, or a revision of it.", completion: .revisions) var name: String
+    @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 
     private struct ModelAnswer: Encodable {
@@ -18,6 +20,8 @@ struct Show: ParsableCommand {
     private struct RevisionAnswer: Encodable {
         let revision: RevisionInfo
         let layers: [LayerInfo]
+        /// The tensors that belong to no layer.
+        let outsideLayers: OutsideLayers
         /// nil if an index is not stored, or cannot be read.
         let weights: [WeightSet]?
     }
@@ -32,10 +36,11 @@ struct Show: ParsableCommand {
             model: name, origins: try store.origins(of: name), revisions: try store.revisions(of: name))
         if options.json { return try Terminal.write(json: answer) }
         var table = Table(
-            "VERSION", "DIGEST", ">SIZE", ">FILES", ">TENSORS", ">LAYERS", "REFS", "PIN", "IMPORTED", "USED")
+            "VERSION", "DIGEST", ">SIZE", ">HERE", ">FILES", ">TENSORS", ">LAYERS", "~REFS", "~PIN", "IMPORTED", "USED")
         for revision in answer.revisions {
             table.add(
-                Self.version(revision), revision.digest.short, Quantity.bytes(revision.bytes), "\(revision.files)",
+                Self.version(revision), revision.digest.short, Quantity.bytes(revision.bytes),
+                Stored((revision.bytes, revision.absent, revision.damaged)).text, "\(revision.files)",
                 "\(revision.tensors)", "\(revision.layers)", revision.refs.joined(separator: ","),
                 Self.pin(revision), Quantity.age(revision.created),
                 revision.accesses > 0 ? Quantity.age(revision.lastAccess) : "never")
@@ -50,7 +55,7 @@ struct Show: ParsableCommand {
         let noFetch = Work()
         noFetch.cancel()
         let answer = RevisionAnswer(
-            revision: try revision.info(), layers: try revision.layers(),
+            revision: try revision.info(), layers: try revision.layers(), outsideLayers: try revision.outsideLayers(),
             // The other facts are shown without it.
             weights: try? revision.weightSets(work: noFetch))
         if options.json { return try Terminal.write(json: answer) }
@@ -61,6 +66,7 @@ struct Show: ParsableCommand {
             commit    \(info.commit)
             source    \(info.source)
             size      \(Quantity.bytes(info.bytes)) in \(Quantity.count(info.files, "file"))
+            here      \(Stored((info.bytes, info.absent, info.damaged)).text)
             tensors   \(info.tensors)
             refs      \(info.refs.joined(separator: ", "))
             imported  \(Quantity.age(info.created))
@@ -69,10 +75,12 @@ struct Show: ParsableCommand {
         if let reason = info.partial { text += "partial   \(reason)\n" }
         if info.pin != nil { text += "pin       \(Self.pin(info))\n" }
         text += Self.hint(answer.weights ?? [])
-        var table = Table("LAYER", ">TENSORS", ">SIZE")
+        var table = Table("~LAYER", ">TENSORS", ">SIZE")
         for layer in answer.layers {
             table.add("\(layer.stack).\(layer.number)", "\(layer.tensors)", Quantity.bytes(layer.bytes))
         }
+        let outside = answer.outsideLayers
+        if outside.tensors > 0 { table.add("(no layer)", "\(outside.tensors)", Quantity.bytes(outside.bytes)) }
         try Terminal.write(text + (table.isEmpty ? "" : "\n" + table.text))
     }
 

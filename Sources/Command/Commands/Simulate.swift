@@ -15,7 +15,8 @@ struct PolicySimulate: ParsableCommand {
             A trace can also list requests to a language model, to simulate KV blocks: a line {"timestamp": ms, \
             "hash_ids": [...]} for each, as in Mooncake's traces. A block is then a hit only if all blocks before it \
             are resident, and the hit ratio is drawn.
-            """)
+            """
+    ).examples("policy simulate --policy lru,gdsf --quota 50G..500G --svg curve.svg")
 
     @Option(help: ArgumentHelp("A trace instead of the store's own record.", valueName: "file"), completion: .file())
     var log: String?

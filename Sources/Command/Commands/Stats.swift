@@ -3,6 +3,7 @@ import WeightStore
 
 struct Stats: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show the totals of the store.")
+        .examples("stats --json")
 
     @OptionGroup var options: StoreOptions
 

@@ -11,7 +11,8 @@ struct TokenCommand: ParsableCommand {
             WEIGHTSTORE_TOKEN_FILE names it for all of these commands. The file has the digests of the tokens, never the \
             tokens: a token is printed once, when it is made. A server reads a changed file within seconds.
             """,
-        subcommands: [TokenNew.self, TokenList.self, TokenRemove.self])
+        subcommands: [TokenNew.self, TokenList.self, TokenRemove.self]
+    ).examples("token new ci --token-file tokens")
 }
 
 /// The file of tokens, and the output format.
@@ -38,7 +39,8 @@ struct TokenNew: ParsableCommand {
         discussion: """
             Creates the file if it does not exist. The token has the form that clients of the Hugging Face Hub and \
             "llama-server -hf" accept: HF_TOKEN.
-            """)
+            """
+    ).examples("token new ci --scope metrics --token-file tokens")
 
     @Argument(help: "A name by which the token is listed and removed.") var name: String
     @Option(
@@ -75,7 +77,8 @@ struct TokenNew: ParsableCommand {
 struct TokenList: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls", abstract: "List the tokens by name.",
-        discussion: "A token that is in the file as it is has no name, and may read everything.")
+        discussion: "A token that is in the file as it is has no name, and may read everything."
+    ).examples("token ls --token-file tokens")
 
     @OptionGroup var options: TokenFileOptions
 
@@ -105,7 +108,8 @@ struct TokenRemove: ParsableCommand {
         discussion: """
             A server whose file has no token left refuses every request that needs one. A token without a name is removed \
             with an editor.
-            """)
+            """
+    ).examples("token rm ci --token-file tokens")
 
     @Argument(help: "The name of the token.") var name: String
     @OptionGroup var options: TokenFileOptions

@@ -19,9 +19,10 @@ struct Verify: ParsableCommand {
 
             Exit status 3 if a shard is damaged or missing, or was evicted and no origin has it, or if a file differs from \
             the hub's; 12 if an origin or a file could not be checked.
-            """)
+            """
+    ).examples("verify --sample 5% --rate 200M", "verify org/llama --against https://huggingface.co")
 
-    @Argument(help: "Only the shards of this revision.") var revision: String?
+    @Argument(help: "Only the shards of this revision.", completion: .revisions) var revision: String?
     @Option(help: ArgumentHelp("Compare with the files of this hub: https://huggingface.co.", valueName: "url"))
     var against: String?
     @Option(
@@ -36,6 +37,7 @@ struct Verify: ParsableCommand {
     @Option(help: ArgumentHelp("The most bytes per second to read: 100M.", valueName: "size"))
     var rate: ByteSize?
     @Flag(help: "Check that the origins hold the revisions.") var origins = false
+    @Flag(name: .shortAndLong, help: "Print nothing if all is intact. Made for cron.") var quiet = false
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
@@ -45,8 +47,9 @@ struct Verify: ParsableCommand {
             return
         }
         if revision == nil { throw ValidationError("--against: name the revision to compare.") }
-        if sample != nil || olderThan != nil || rate != nil || origins {
-            throw ValidationError("--against reads no shards: leave out --sample, --older-than, --rate and --origins.")
+        if sample != nil || olderThan != nil || rate != nil || origins || quiet {
+            throw ValidationError(
+                "--against reads no shards: leave out --sample, --older-than, --rate, --origins and --quiet.")
         }
     }
 
@@ -59,16 +62,22 @@ struct Verify: ParsableCommand {
         rule.checksOrigins = origins
         let store = try options.open()
         if let against, let revision { return try compare(store, revision, with: against) }
-        let summary = try LongCall.run(stopping: store) { try store.verifyBlocking(rule, work: $0) }
+        try JobLog.run("verify", in: store) { try verify(store, rule) }
+    }
+
+    /// - Returns: whether the job has run.
+    private func verify(_ store: Store, _ rule: VerifyRule) throws -> Bool {
+        let summary = try LongCall.run(isSilent: true, stopping: store) { try store.verifyBlocking(rule, work: $0) }
         try report(summary)
         if !summary.damage.isEmpty || !summary.known.isEmpty { throw ExitCode(ExitStatus.damaged.rawValue) }
         if summary.origins.contains(where: { $0.state == .unanswered }) {
             throw ExitCode(ExitStatus.unchecked.rawValue)
         }
+        return true
     }
 
     private func compare(_ store: Store, _ revision: String, with hub: String) throws {
-        let comparison = try LongCall.run(stopping: store) { work in
+        let comparison = try LongCall.run(isSilent: true, stopping: store) { work in
             try store.compareBlocking(revision, with: hub, at: at, work: work)
         }
         try comparison.report(options)
@@ -102,6 +111,8 @@ struct Verify: ParsableCommand {
         }
         parts += summary.absent.lines
         if summary.isReadOnly { parts.append("the store can only be read: nothing was moved or recorded") }
+        let isIntact = bad == 0 && summary.origins.allSatisfy { $0.state == .holds } && summary.absent.lostShards == 0
+        if quiet && isIntact { return }
         try Terminal.write(parts.joined(separator: "; ") + "\n")
     }
 }

@@ -18,9 +18,10 @@ struct Warm: ParsableCommand {
             cache keeps the bytes read, for every process on this machine, until the kernel needs the memory. --hold \
             keeps the tier until Ctrl-C or SIGTERM, --lock prevents the kernel from reclaiming the pages, --every \
             repeats the warm-up.
-            """)
+            """
+    ).examples("warm --plan", "warm --top 3 --hold --every 15m")
 
-    @Argument(help: "Only these revisions, used or not.") var revisions: [String] = []
+    @Argument(help: "Only these revisions, used or not.", completion: .revisions) var revisions: [String] = []
     @Option(help: ArgumentHelp("The number of most used revisions to warm.", valueName: "count")) var top = 5
     @Option(
         help: ArgumentHelp("ram, gpu (the first CUDA device), or a device: \(DeviceKinds.names).", valueName: "tier"))
@@ -32,6 +33,7 @@ struct Warm: ParsableCommand {
     @Flag(help: "Lock the pages in RAM; with --hold.") var lock = false
     @Option(help: ArgumentHelp("With --hold: repeat at this interval: 15m, 1h.", valueName: "time")) var every:
         TimeSpan?
+    @OptionGroup var tables: TableOptions
     @OptionGroup var options: StoreOptions
 
     /// Where the bytes stay when the program ends.
@@ -100,7 +102,9 @@ struct Warm: ParsableCommand {
     }
 
     private func warm(_ request: WarmRequest, in store: Store) throws -> WarmSummary {
-        try LongCall.run("\(request.tier)", stopping: store) { try store.warmBlocking(request, work: $0) }
+        try LongCall.run("\(request.tier)", isSilent: true, stopping: store) {
+            try store.warmBlocking(request, work: $0)
+        }
     }
 
     private func report(_ summary: WarmSummary, _ store: Store) throws {
@@ -128,7 +132,7 @@ extension WarmPlan {
 
     fileprivate var table: String {
         var table = Table(
-            "REVISION", "PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">RESIDENT", ">FROM DISK", ">TO FETCH",
+            "~REVISION", "~PROMPT", ">USES", ">PARTS", ">SIZE", ">SHARED", ">RESIDENT", ">FROM DISK", ">TO FETCH",
             ">BENEFIT"
         )
         for item in items {

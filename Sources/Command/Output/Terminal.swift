@@ -15,7 +15,18 @@ enum Terminal {
         try? write(text, to: STDERR_FILENO, name: "standard error")
     }
 
-    static func printDiagnostic(_ message: String) { writeError("weightstore: \(message)\n") }
+    private struct Note: Encodable {
+        let note: String
+    }
+
+    /// Prints a message beside the result: text, or with `--json` an object in a line of its own.
+    static func printDiagnostic(_ message: String) {
+        // A message is plain text, which is always encoded.
+        if Presentation.isJSON, let json = try? JSONOutput.text(Note(note: message), isLine: true) {
+            return writeError(json)
+        }
+        writeError("weightstore: \(message)\n")
+    }
 
     static func printWarnings(_ warnings: [FileWarning]) {
         for warning in warnings { printDiagnostic("\(warning.path): warning: \(warning.warning)") }
@@ -27,12 +38,8 @@ enum Terminal {
         try text.withUTF8 { try writeAll(UnsafeRawBufferPointer($0), to: descriptor, name: name) }
     }
 
-    /// Writes a value as JSON, keys sorted.
-    static func write(json value: some Encodable) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try write(String(decoding: encoder.encode(value), as: UTF8.self) + "\n")
-    }
+    /// Writes a value as JSON.
+    static func write(json value: some Encodable) throws { try write(JSONOutput.text(value)) }
 
     static var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
 
@@ -49,8 +56,35 @@ enum Terminal {
     }
 
     /// The width in columns of the terminal at standard error.
-    static var width: Int {
+    static var width: Int { width(of: STDERR_FILENO) ?? 80 }
+
+    /// The width in columns to which tables are cut: `COLUMNS`, or that of the terminal at standard output; nil without
+    /// both.
+    static var tableWidth: Int? {
+        getenv("COLUMNS").flatMap { Int(decimal: String(cString: $0)) }.flatMap { $0 > 0 ? $0 : nil }
+            ?? width(of: STDOUT_FILENO)
+    }
+
+    private static func width(of descriptor: Int32) -> Int? {
         var size = winsize()
-        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
+    }
+
+    /// Whether text on a terminal has colours: unless `NO_COLOR` is set, as on no-color.org, or the terminal has none.
+    private static func isColored(_ descriptor: Int32) -> Bool {
+        guard isatty(descriptor) == 1, getenv("NO_COLOR").map({ $0.pointee == 0 }) ?? true else { return false }
+        return getenv("TERM").map { String(cString: $0) } != "dumb"
+    }
+
+    /// A style of text on standard output.
+    enum Style: String {
+        case bold = "1"
+        case red = "31"
+        case yellow = "33"
+    }
+
+    /// The text in a style, if standard output is a terminal with colours.
+    static func styled(_ text: String, _ style: Style) -> String {
+        isColored(STDOUT_FILENO) && !text.isEmpty ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
     }
 }

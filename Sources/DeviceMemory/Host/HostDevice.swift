@@ -23,7 +23,9 @@ final class HostDevice: Device {
     /// less if a control group limits them.
     func memory() throws(DeviceError) -> MemorySize {
         guard let available = SystemMemory.available() else {
-            throw .system(operation: "/proc/meminfo: MemAvailable", code: ENOENT)
+            // Without a free descriptor, for example.
+            throw .system(
+                operation: "/proc/meminfo: MemAvailable", code: KernelFile.failure("/proc/meminfo") ?? ENOENT)
         }
         return MemorySize(total: SystemMemory.total(), free: available)
     }

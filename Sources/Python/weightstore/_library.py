@@ -272,7 +272,7 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "lease_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "lease_share_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "lease_writable": [c_void_p, _Text, _Text, c_uint32, POINTER(c_void_p)],
-    "lease_read": [c_void_p, c_size_t, _UInt64, _UInt64],
+    "lease_read": [c_void_p, _UInt64, _UInt64, _UInt64],
     "tensor_is_stored": [c_void_p, _Text, _Text, POINTER(c_int32)],
     "read_tensor": [c_void_p, _Text, _Text, POINTER(TensorParts), c_void_p, c_size_t],
     "lease_find": [c_void_p, _Text, _Text, POINTER(c_size_t)],
@@ -463,6 +463,8 @@ def plain(value: str | None) -> bytes | None:
 
 def strings(values: Iterable[str]) -> tuple[Any, int]:
     """Strings for a field of a structure, and their number."""
+    if isinstance(values, (str, bytes)):
+        raise TypeError(f"{values!r}: must be a list of strings, not a string")
     encoded = [plain(value) for value in values]
     return (c_char_p * len(encoded))(*encoded), len(encoded)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from ctypes import byref, c_int64, c_size_t, c_void_p
+from ctypes import byref, c_int64, c_size_t
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable
 
 from . import _library as c
 from ._library import ends, library, optional, plain, strings, text
-from ._waiting import Limit, wait
+from ._waiting import Limit, Result, wait
 
 
 @dataclass(frozen=True)
@@ -153,18 +153,15 @@ def _revision(row: c.RevisionEntry) -> RevisionInfo:
         _optional_text(row.missing), row.created, row.last_access, row.accesses)
 
 
-def _rows(handle: c_void_p, function: str, row: Any, made: Callable[[Any], Any]) -> list[Any]:
-    """The rows of a list, which is released."""
-    try:
-        count = c_size_t()
-        library().list_count(handle, byref(count))
-        rows = []
-        for index in range(count.value):
-            getattr(library(), function)(handle, index, byref(row))
-            rows.append(made(row))
-        return rows
-    finally:
-        library().list_release(handle)
+def _rows(handle: Result, function: str, row: Any, made: Callable[[Any], Any]) -> list[Any]:
+    """The rows of a list, which is released with the handle."""
+    count = c_size_t()
+    library().list_count(handle, byref(count))
+    rows = []
+    for index in range(count.value):
+        getattr(library(), function)(handle, index, byref(row))
+        rows.append(made(row))
+    return rows
 
 
 class _Watch:
@@ -188,13 +185,13 @@ class _Watch:
             return 1
         return 0
 
-    def run(self, timeout: float | None, name: str, *arguments: Any, undo: str | None = None) -> None:
+    def run(self, timeout: float | None, name: str, *arguments: Any) -> None:
         try:
             if timeout is None:
-                wait(name, *arguments, undo=undo, tries=False)
+                wait(name, *arguments, tries=False)
             else:
                 with Limit(timeout):
-                    wait(name, *arguments, undo=undo, tries=False)
+                    wait(name, *arguments, tries=False)
         except Exception:
             if self._failure is not None:
                 raise self._failure from None
@@ -230,15 +227,14 @@ class Management:
             opaque: keep files that break their format, without tensors.
             rehash: read and hash all bytes again.
         """
-        watch, options, summary, revisions = _Watch(progress), c.ImportOptions(), c.ImportSummary(), c_void_p()
+        watch, options, summary, revisions = _Watch(progress), c.ImportOptions(), c.ImportSummary(), Result("list_release")
         options.name = plain(name)
         options.refs, options.ref_count = strings(refs)
         options.origins, options.origin_count = strings(origins)
         options.move, options.partial, options.strict = move, partial, strict
         options.opaque, options.rehash, options.progress = opaque, rehash, watch.pointer()
         watch.run(
-            timeout, "import", self, os.fsencode(path), byref(options), byref(summary), byref(revisions),
-            undo="list_release")
+            timeout, "import", self, os.fsencode(path), byref(options), byref(summary), byref(revisions))
         return ImportSummary(
             tuple(_rows(revisions, "list_revision", c.RevisionEntry(), _revision)), summary.bytes, summary.written,
             summary.skipped, summary.moved, summary.skipped_files, summary.warnings, summary.failures)
@@ -259,7 +255,7 @@ class Management:
             include: fetch only files that match one of these patterns, such as ``*.json``.
             opaque: keep files that break their format, without tensors.
         """
-        watch, options, summary, revisions = _Watch(progress), c.PullOptions(), c.PullSummary(), c_void_p()
+        watch, options, summary, revisions = _Watch(progress), c.PullOptions(), c.PullSummary(), Result("list_release")
         options.origin = plain(origin)
         if layers is not None:
             options.layers = (c_int64 * 2)(*ends(layers))
@@ -268,19 +264,19 @@ class Management:
         options.include, options.include_count = strings(include)
         options.opaque, options.progress = opaque, watch.pointer()
         watch.run(
-            timeout, "pull", self, name.encode(), byref(options), byref(summary), byref(revisions), undo="list_release")
+            timeout, "pull", self, name.encode(), byref(options), byref(summary), byref(revisions))
         found = _rows(revisions, "list_revision", c.RevisionEntry(), _revision)
         return PullSummary(found[0] if found else None, summary.bytes, summary.fetched, summary.complete != 0)
 
     def models(self, pattern: str | None = None) -> list[ModelInfo]:
         """The models by name; only those that match a pattern such as ``org/*``, if there is one."""
-        models = c_void_p()
+        models = Result("list_release")
         library().models(self, optional(pattern), byref(models))
         return _rows(models, "list_model", c.Model(), _model)
 
     def revisions(self, model: str) -> list[RevisionInfo]:
         """The revisions of a model, oldest first."""
-        revisions = c_void_p()
+        revisions = Result("list_release")
         library().revisions(self, model.encode(), byref(revisions))
         return _rows(revisions, "list_revision", c.RevisionEntry(), _revision)
 
@@ -312,8 +308,8 @@ class Management:
     ) -> WarmSummary:
         """Loads revisions into a tier before they are needed: the named ones, or the ``top`` most used ones. It does not
         count as an access. Without ``fetch``, evicted shards are left out."""
-        if top < 1:
-            raise ValueError(f"top {top}: must be at least 1")
+        if not 1 <= top < 1 << 63:
+            raise ValueError(f"top {top}: must be at least 1, and fit into 64 bits")
         watch, options, summary = _Watch(progress), c.WarmOptions(), c.WarmSummary()
         options.revisions, options.revision_count = strings(revisions)
         options.top, options.no_fetch, options.progress = top, not fetch, watch.pointer()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import select
-from ctypes import byref, c_void_p
+import threading
+from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generator
 
@@ -13,7 +14,7 @@ from . import _library as c
 from ._errors import CancelledError, TimedOutError
 from ._library import library
 from ._store import Lease, _Descriptor, _Handle
-from ._waiting import wait
+from ._waiting import Result, wait
 
 if TYPE_CHECKING:
     from ._store import Revision
@@ -106,30 +107,36 @@ class PendingLease(_Handle):
         self._tier = tier
         self._lease: Lease | None = None
         self._failure: Exception | None = None
+        self._lock = threading.RLock()
         self._event = _event()
         options = c.LeaseOptions()
         options.event, options.when_queued = self._event.number, when_queued
-        handle = c_void_p()
+        handle = Result("pending_release")
         super().__init__(None)
         library().lease_begin(revision, byref(part._structure()), tier.encode(), byref(options), byref(handle))
-        super().__init__(handle.value)
+        super().__init__(handle)
 
     def done(self) -> bool:
         """Whether the lease has succeeded, failed or was cancelled."""
-        if self._lease is None and self._failure is None:
-            handle = c_void_p()
-            # Before the wait: a lease that ends right after it has another status then.
-            ended = self._has_ended()
-            try:
-                library().lease_wait(self, 0, byref(handle))
-                self._lease = Lease(handle.value, self._tier)
-            except (CancelledError, TimedOutError) as failure:
-                if not ended:
-                    return False  # Of the wait, and not of the lease.
-                self._failure = failure
-            except Exception as failure:
-                self._failure = failure
+        # Before the wait: a lease that ends right after it has another status then.
+        ended = self._has_ended()
+        try:
+            self._retrieve()
+        except (CancelledError, TimedOutError) as failure:
+            if not ended:
+                return False  # Of the wait, and not of the lease.
+            self._failure = failure
+        except Exception as failure:
+            self._failure = failure
         return True
+
+    def _retrieve(self) -> None:
+        """Stores the lease, if it has succeeded. The first of several threads retrieves it."""
+        with self._lock:
+            if self._lease is None and self._failure is None:
+                handle = Result("lease_release")
+                library().lease_wait(self, 0, byref(handle))
+                self._lease = Lease(handle, self._tier)
 
     def result(self, timeout: float | None = None) -> Lease:
         """The lease. Waits for it, and raises the error of its load.
@@ -139,9 +146,9 @@ class PendingLease(_Handle):
         """
         if not self.done():
             milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
-            handle = c_void_p()
-            wait("lease_wait", self, milliseconds, byref(handle), undo="lease_release", tries=False)
-            self._lease = Lease(handle.value, self._tier)
+            # Only waits, so that other threads can, and an interruption loses no lease.
+            wait("lease_wait", self, milliseconds, None, tries=False)
+            self._retrieve()
         if self._failure is not None:
             raise self._failure
         assert self._lease is not None

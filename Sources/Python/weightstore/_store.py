@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import ends, library, optional, text
+from ._library import ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
 from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
-from ._waiting import wait
+from ._waiting import Result, wait
 
 if TYPE_CHECKING:
     import numpy
@@ -92,10 +92,20 @@ class _Handle:
             f"{type(self).__name__}: memory of this process, which can be neither copied nor pickled. Pickle the "
             "Revision, which is resolved again where it is unpickled, and lease there")
 
-    def __init__(self, handle: int | None) -> None:
-        self._handle, self._depth = handle, c.depth
+    _handle: int | None
 
-    def _reopened(self) -> int | None:
+    def __init__(self, handle: Result | int | None) -> None:
+        if isinstance(handle, Result):
+            self._own(handle)
+        else:
+            self._handle, self._depth = handle, c.depth
+
+    def _own(self, result: Result) -> None:
+        """Takes over a handle."""
+        self._handle, self._depth = result.value, c.depth
+        result.value = None
+
+    def _reopened(self) -> Result:
         """A handle of this process, in a child of the process that has the known one."""
         raise ForkedError(
             f"{type(self).__name__}: leased before the fork, by the parent of this process. Its arrays in RAM stay readable; "
@@ -106,18 +116,23 @@ class _Handle:
         if self._depth != c.depth and self._handle is not None:
             # ctypes would wrap an exception. NULL is refused by the library, and then it is raised.
             try:
-                handle, self.reopening_failure = self._reopened(), None
+                result, self.reopening_failure = self._reopened(), None
             except BaseException as failure:
                 self.reopening_failure = failure
                 return None
-            self._handle, self._depth = handle, c.depth
+            self._own(result)
         return self._handle
 
     def _close(self) -> None:
-        handle, self._handle = self._handle, None
-        # In a forked child, the handle of the parent stays the parent's.
-        if handle is not None and self._depth == c.depth:
-            getattr(library(), self._release)(handle)
+        handle = self._handle
+        try:
+            self._handle = None
+            # In a forked child, the handle of the parent stays the parent's.
+            if handle is not None and self._depth == c.depth:
+                getattr(library(), self._release)(handle)
+        except BaseException:
+            self._handle = handle  # A signal's exception may have come first.
+            raise
 
     def __del__(self) -> None:
         try:
@@ -145,7 +160,7 @@ class Store(Management, _Handle):
         self.path: str = os.fsdecode(info.path or b"")
         self._budgets = _Budgets()
 
-    def _reopened(self) -> int | None:
+    def _reopened(self) -> Result:
         return _opened(self.path)
 
     def __reduce__(self) -> Any:
@@ -179,7 +194,7 @@ class Store(Management, _Handle):
                 it has an origin.
         """
         options = c.TierOptions()
-        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), optional(policy), lock_pages
+        options.budget, options.policy, options.lock_pages = _bytes(budget, tier), plain(policy), lock_pages
         options.verifies = verifies
         library().open_tier(self, tier.encode(), byref(options))
 
@@ -238,16 +253,16 @@ class Store(Management, _Handle):
         """Finds and holds a revision: ``model``, ``model@ref``, ``model@~3``, ``model@<commit>`` or ``model@<digest>``."""
         return Revision(self._resolved(name), self)
 
-    def _resolved(self, name: str) -> int | None:
-        handle = c_void_p()
-        wait("resolve", self, name.encode(), byref(handle), undo="revision_release", tries=False)
-        return handle.value
+    def _resolved(self, name: str) -> Result:
+        handle = Result("revision_release")
+        wait("resolve", self, name.encode(), byref(handle), tries=False)
+        return handle
 
 
-def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> int | None:
-    handle = c_void_p()
-    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), undo="close", tries=False)
-    return handle.value
+def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> Result:
+    handle = Result("close")
+    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), tries=False)
+    return handle
 
 
 class _Budgets:
@@ -367,7 +382,7 @@ class Revision(_Handle):
 
     _release = "revision_release"
 
-    def __init__(self, handle: int | None, store: Store) -> None:
+    def __init__(self, handle: Result | None, store: Store) -> None:
         super().__init__(handle)
         self.store = store
         info = c.RevisionInfo()
@@ -387,7 +402,7 @@ class Revision(_Handle):
     def __repr__(self) -> str:
         return f"<weightstore.Revision {self.name}>"
 
-    def _reopened(self) -> int | None:
+    def _reopened(self) -> Result:
         return self.store._resolved(f"{self.model}@{self.digest}")
 
     def __reduce__(self) -> Any:
@@ -459,14 +474,14 @@ class Revision(_Handle):
             experts: of the experts of the layer, only those with these numbers, as for an expert-parallel
                 rank. A tensor that stacks all experts is leased whole.
         """
-        handle = c_void_p()
+        handle = Result("lease_release")
         if experts is None:
-            wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle), undo="lease_release")
+            wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle))
         elif stack is None:
-            wait("lease_layer_with_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
+            wait("lease_layer_with_experts", self, layer, *ends(experts), tier.encode(), byref(handle))
         else:
             raise ValueError("stack and experts exclude each other")
-        return Lease(handle.value, tier)
+        return Lease(handle, tier)
 
     def lease_experts(self, layer: int, experts: range, *, tier: str = "ram") -> Lease:
         """The tensors of experts of a layer, and no others.
@@ -474,33 +489,33 @@ class Revision(_Handle):
         Of a tensor that stacks all experts, the lease has one tensor for each of them: of the same name, with the number
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
-        handle = c_void_p()
-        wait("lease_experts", self, layer, *ends(experts), tier.encode(), byref(handle), undo="lease_release")
-        return Lease(handle.value, tier)
+        handle = Result("lease_release")
+        wait("lease_experts", self, layer, *ends(experts), tier.encode(), byref(handle))
+        return Lease(handle, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
         """The tensors that belong to no layer: embedding, final norm, head."""
-        handle = c_void_p()
-        wait("lease_rest", self, tier.encode(), byref(handle), undo="lease_release")
-        return Lease(handle.value, tier)
+        handle = Result("lease_release")
+        wait("lease_rest", self, tier.encode(), byref(handle))
+        return Lease(handle, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
         """One tensor; if ``file`` is None, every tensor of that name in any file."""
-        handle = c_void_p()
-        wait("lease_tensor", self, optional(file), name.encode(), tier.encode(), byref(handle), undo="lease_release")
-        return Lease(handle.value, tier)
+        handle = Result("lease_release")
+        wait("lease_tensor", self, optional(file), name.encode(), tier.encode(), byref(handle))
+        return Lease(handle, tier)
 
     def lease(self, *, file: str | None = None, tier: str = "ram") -> Lease:
         """All tensors, or those of one file."""
-        handle = c_void_p()
-        wait("lease_file", self, optional(file), tier.encode(), byref(handle), undo="lease_release")
-        return Lease(handle.value, tier)
+        handle = Result("lease_release")
+        wait("lease_file", self, optional(file), tier.encode(), byref(handle))
+        return Lease(handle, tier)
 
     def lease_part(self, part: Part, *, tier: str = "ram") -> Lease:
         """The tensors of a :class:`Part`, such as ``Part.layers(range(4, 8))``."""
-        handle = c_void_p()
-        wait("lease_part", self, byref(part._structure()), tier.encode(), byref(handle), undo="lease_release")
-        return Lease(handle.value, tier)
+        handle = Result("lease_release")
+        wait("lease_part", self, byref(part._structure()), tier.encode(), byref(handle))
+        return Lease(handle, tier)
 
     def lease_async(self, part: Part, *, tier: str = "ram", when_queued: bool = False) -> PendingLease:
         """Begins to load a part into a tier, and returns at once. Parts are loaded in the order of the calls.
@@ -538,10 +553,10 @@ class Revision(_Handle):
             file: only the tensors of this file.
             lazy: whether the bytes are read when they are accessed, and not now.
         """
-        handle = c_void_p()
+        handle = Result("lease_release")
         flags = c.LEASE_LAZY if lazy else 0
-        wait("lease_writable", self, optional(file), optional(name), flags, byref(handle), undo="lease_release")
-        return Lease(handle.value, "ram", is_writable=True)
+        wait("lease_writable", self, optional(file), optional(name), flags, byref(handle))
+        return Lease(handle, "ram", is_writable=True)
 
     def is_stored(self, name: str, *, file: str | None = None) -> bool:
         """Whether the bytes of a tensor are on disk, so that a lease fetches nothing."""
@@ -609,7 +624,7 @@ class Lease(_Handle):
 
     _release = "lease_release"
 
-    def __init__(self, handle: int | None, tier: str, is_writable: bool = False) -> None:
+    def __init__(self, handle: Result | None, tier: str, is_writable: bool = False) -> None:
         super().__init__(handle)
         self.tier = tier
         #: Whether the memory of its tensors can be written.
@@ -664,9 +679,15 @@ class Lease(_Handle):
         if not rows:
             return
         handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
-        library().lease_share_tensors(
-            self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
-        holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
+        try:
+            library().lease_share_tensors(
+                self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
+            holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
+        except BaseException:
+            # Also those that a signal's exception left without an owner; 0 is none.
+            for handle in memoryview(handles).cast("P"):
+                _Hold(handle or None)
+            raise
         for row, hold in zip(rows, holds):
             yield row.info, block(row.address, hold) if row.info.bytes else None
 
@@ -675,9 +696,9 @@ class Lease(_Handle):
         wait("lease_read", self, index, offset, size)
 
     def _share(self, index: int) -> _Hold:
-        handle = c_void_p()
+        handle = Result("lease_release")
         library().lease_share(self, index, byref(handle))
-        return _Hold(handle.value)
+        return _Hold(handle)
 
 
 class _Hold(_Handle):

@@ -30,7 +30,7 @@ class Limit:
 
     def __init__(self, seconds: float | None = None) -> None:
         self._milliseconds = -1 if seconds is None else max(0, round(seconds * 1000))
-        self._work: int | None = None
+        self._work: Result | None = None
         self._before: Limit | None = None
         self._depth = c.depth
         # Held while the work is cancelled, so that it is not released. A signal handler of the same thread may cancel.
@@ -51,8 +51,7 @@ class Limit:
         _current.limit = self._before
         library().work_use(self._before._work if self._before is not None else None)
         with self._lock:
-            work, self._work = self._work, None
-        library().work_release(work)
+            self._work = None
 
     def cancel(self) -> None:
         """Ends the calls of the block, and later ones at once. Any thread can call it; after the block it does
@@ -62,22 +61,42 @@ class Limit:
                 library().work_cancel(self._work)
 
 
-def _new_work(parent: Limit | None, milliseconds: int) -> int:
-    work = ctypes.c_void_p()
+def _new_work(parent: Limit | None, milliseconds: int) -> Result:
+    work = Result("work_release")
     library().work_new(parent._work if parent is not None else None, milliseconds, ctypes.byref(work))
-    return work.value or 0
+    return work
+
+
+class Result(ctypes.c_void_p):
+    """The place for a handle that the library returns. The handle is released with the value, unless another value has
+    taken it over: the exception of a signal may be raised between any two steps.
+
+    Handles are never reused, so that one that is released twice harms no other.
+    """
+
+    def __init__(self, release: str) -> None:
+        super().__init__()
+        self._release, self._depth = release, c.depth
+
+    def __del__(self) -> None:
+        # In a forked child, the handle is the parent's.
+        if self.value is not None and self._depth == c.depth:
+            try:
+                getattr(library(), self._release)(self.value)
+            except Exception:  # Released already, or the interpreter is shutting down.
+                pass
 
 
 class _Job:
     """A call on the helper's thread."""
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], undo: str | None, work: int) -> None:
-        self.function, self.arguments, self.undo, self.work = function, arguments, undo, work
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], work: Result) -> None:
+        self.function, self.arguments, self.work = function, arguments, work
         self.failure: BaseException | None = None
         self.ended = threading.Lock()
         self.ended.acquire()
         self._state = threading.Lock()
-        self._is_done = self._is_abandoned = False
+        self._is_done = False
 
     def run(self) -> None:
         try:
@@ -86,25 +105,15 @@ class _Job:
         except BaseException as failure:
             self.failure = failure
         with self._state:
-            self._is_done, abandoned = True, self._is_abandoned
+            self._is_done = True
         library().work_use(None)
-        library().work_release(self.work)
-        if abandoned:
-            self._release()
         self.ended.release()
 
     def abandon(self) -> None:
-        """Cancels the call. Its result is released."""
+        """Cancels the call. Its result is released with the arguments."""
         with self._state:
-            self._is_abandoned, done = True, self._is_done
-            if not done:
+            if not self._is_done:
                 library().work_cancel(self.work)
-        if done:
-            self._release()
-
-    def _release(self) -> None:
-        if self.failure is None and self.undo is not None:
-            getattr(library(), self.undo)(self.arguments[-1]._obj.value)
 
 
 class _Helper:
@@ -127,26 +136,25 @@ class _Helper:
 
 
 _helper: _Helper | None = None
-_over = 0
+_over: Result | None = None
 
 
 def _forget() -> None:
     global _current, _helper, _over
     # Threads and works are the parent's.
-    _current, _helper, _over = threading.local(), None, 0
+    _current, _helper, _over = threading.local(), None, None
 
 
 os.register_at_fork(after_in_child=_forget)
 
 
-def wait(name: str, *arguments: Any, undo: str | None = None, tries: bool = True) -> None:
+def wait(name: str, *arguments: Any, tries: bool = True) -> None:
     """Calls a function of the library that may wait.
 
     On the main thread, it is tried without waiting first. If it has to wait, it runs on another thread, because a
     thread that is inside the library handles no signal. A signal's exception, such as KeyboardInterrupt, cancels it.
 
     Args:
-        undo: the function that releases the result, a handle that the last argument points to.
         tries: whether the call can be tried; the others have no work.
     """
     global _helper, _over
@@ -173,7 +181,7 @@ def wait(name: str, *arguments: Any, undo: str | None = None, tries: bool = True
     except RuntimeError:  # The interpreter is shutting down, and starts no thread.
         function(*arguments)
         return
-    job = _Job(function, arguments, undo, _new_work(limit, -1))
+    job = _Job(function, arguments, _new_work(limit, -1))
     try:
         helper.submit(job)
         job.ended.acquire()
@@ -183,8 +191,11 @@ def wait(name: str, *arguments: Any, undo: str | None = None, tries: bool = True
         helper.submit(None)
         job.abandon()
         raise
-    if job.failure is not None:
+    # Without the cycle of the exception, its frames and the job, which would hold the arguments.
+    failure, job.failure = job.failure, None
+    del job
+    if failure is not None:
         try:
-            raise job.failure
+            raise failure
         finally:
-            del job  # Without the cycle of the exception and this frame.
+            del failure

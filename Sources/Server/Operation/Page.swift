@@ -11,8 +11,8 @@ enum Page {
             <td>\(Quantity.bytes(model.shared))</td><td>\(Quantity.bytes(model.own))</td></tr>
             """
         }.joined(separator: "\n")
-        let saved = usage.logical - (usage.stored - usage.orphaned)
-        let share = usage.logical > 0 ? max(saved, 0) * 100 / usage.logical : 0
+        let share =
+            usage.logical > 0 ? Int(saturating: Double(usage.saved) / Double(max(usage.logicalStored, 1)) * 100) : 0
         return """
             <!doctype html>
             <html lang="en"><head><meta charset="utf-8"><title>WeightStore</title>
@@ -29,7 +29,7 @@ enum Page {
             </style></head><body>
             <h1>WeightStore</h1>
             <p>\(usage.models.count) models, \(Quantity.bytes(usage.logical)) of files, stored in
-            \(Quantity.bytes(usage.stored)): \(Quantity.bytes(max(saved, 0))) saved (\(share) %).</p>
+            \(Quantity.bytes(usage.stored)): \(Quantity.bytes(usage.saved)) saved (\(share) %).</p>
             <meter min="0" max="100" value="\(share)" aria-label="saved">\(share) %</meter>
             <table><thead><tr><th>Model<th>Revisions<th>Files<th>Stored<th>Shared<th>Own</tr></thead><tbody>
             \(rows)

@@ -26,6 +26,25 @@ package enum ExtentTable {
         }
     }
 
+    /// The present bytes of a pending file with this digest: the lengths of the extents that have arrived, by offset.
+    package static func arrived(of digest: ContentDigest, _ db: Database) throws -> [Int: Int] {
+        let rows = try Row.mapAll(
+            db,
+            sql: """
+                SELECT extent.offset, extent.length
+                FROM file
+                JOIN extent ON extent.file_id = file.id
+                JOIN shard ON shard.id = extent.shard_id
+                WHERE file.digest = ? AND file.pending AND shard.state = 'present'
+                """, arguments: [digest]
+        ) { row in
+            let (offset, length): (Int, Int) = try (row.value("offset"), row.value("length"))
+            return (offset, length)
+        }
+        // Several pending files may have one digest, cut by different rules.
+        return Dictionary(rows) { first, _ in first }
+    }
+
     /// Inserts the extents of a pending file that lie in a shard that has arrived.
     ///
     /// - Parameter ordinal: the shard's number in the file's plan.

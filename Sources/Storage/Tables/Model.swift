@@ -26,10 +26,15 @@ public struct Model: Sendable, Codable {
     public let accesses: Int
     /// Why files of the newest version are missing; nil if none is known to be missing.
     public let partial: String?
+    /// Bytes of the newest version's files that are not stored: evicted, never fetched, damaged or missing.
+    public let absent: Int
+    /// Of these, bytes of shards that are damaged or missing.
+    public let damaged: Int
 
     package init(
         name: String, revisions: Int, version: Int?, bytes: Int, tensors: Int, layers: Int, refs: [String],
-        pinned: Bool, modified: Int, lastAccess: Int, accesses: Int, partial: String? = nil
+        pinned: Bool, modified: Int, lastAccess: Int, accesses: Int, partial: String? = nil,
+        absent: Int = 0, damaged: Int = 0
     ) {
         self.name = name
         self.revisions = revisions
@@ -43,5 +48,7 @@ public struct Model: Sendable, Codable {
         self.lastAccess = lastAccess
         self.accesses = accesses
         self.partial = partial
+        self.absent = absent
+        self.damaged = damaged
     }
 }

@@ -32,6 +32,10 @@ public struct RevisionInfo: Sendable, Codable {
     public let accesses: Int
     /// Why files of the revision are missing; nil if none is known to be missing.
     public let partial: String?
+    /// Bytes of the files that are not stored: evicted, never fetched, damaged or missing.
+    public let absent: Int
+    /// Of these, bytes of shards that are damaged or missing.
+    public let damaged: Int
 }
 
 extension RevisionInfo {
@@ -39,6 +43,7 @@ extension RevisionInfo {
     package static func all(of model: String, _ db: Database) throws -> [RevisionInfo] {
         let id = try ModelTable.id(of: model, db)
         let refs = try RefTable.byRevision(of: id, db)
+        let absent = try RevisionTable.absentBytes(of: id, db)
         return try Row.mapAll(
             db,
             sql: """
@@ -50,14 +55,16 @@ extension RevisionInfo {
                 ORDER BY revision.version IS NULL, revision.version
                 """, arguments: [id]
         ) { row in
-            try RevisionInfo(
+            let lacks = absent[try row.value("id")] ?? AbsentBytes()
+            return try RevisionInfo(
                 model: model, version: row.value("version"), digest: row.value("digest"),
                 commit: row.value("commit_id"),
                 bytes: row.size("bytes"), files: row.value("file_count"), tensors: row.value("tensor_count"),
                 layers: row.value("layer_count"), source: row.value("source"), refs: refs[row.value("id")] ?? [],
                 pin: row.value("note"),
                 created: row.value("created_at"), lastAccess: row.value("last_access"),
-                accesses: row.value("access_count"), partial: RevisionTable.partialReason(of: row.value("id"), db))
+                accesses: row.value("access_count"), partial: RevisionTable.partialReason(of: row.value("id"), db),
+                absent: lacks.bytes, damaged: lacks.damaged)
         }
     }
 }

@@ -207,6 +207,28 @@ extension TensorPlacement {
     }
 }
 
+/// The tensors of a revision that belong to no layer, such as embeddings.
+public struct OutsideLayers: Sendable, Codable {
+    /// The number of tensors.
+    public let tensors: Int
+    /// The total size of the tensors, in bytes.
+    public let bytes: Int
+}
+
+extension OutsideLayers {
+    package static func of(_ revision: Int64, _ db: Database) throws -> OutsideLayers {
+        let row = try Row.fetchOne(
+            db,
+            sql: """
+                SELECT count(*) AS tensors, coalesce(sum(tensor.bytes), 0) AS bytes
+                FROM revision_file JOIN tensor ON tensor.file_id = revision_file.file_id
+                WHERE revision_file.revision_id = ? AND tensor.layer IS NULL
+                """, arguments: [revision])
+        guard let row else { throw DatabaseError.damaged("a sum has no row") }
+        return try OutsideLayers(tensors: row.value("tensors"), bytes: row.value("bytes"))
+    }
+}
+
 extension LayerInfo {
     /// The layers of a revision, sorted by stack and number.
     package static func all(of revision: Int64, _ db: Database) throws -> [LayerInfo] {

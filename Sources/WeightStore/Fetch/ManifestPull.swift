@@ -26,6 +26,16 @@ struct ManifestPull {
     }
 
     func run() throws -> PullSummary {
+        let (digest, shards) = try manifest()
+        try save(shards)
+        try fetchShards(shards.manifest)
+        return try summary(digest, shards.manifest)
+    }
+
+    /// The manifest of the revision.
+    ///
+    /// - Throws: also if the revision lacks what the request selects: a pull that is refused leaves no revision.
+    func manifest() throws -> (digest: ContentDigest, shards: RevisionShards) {
         guard let digest = ContentDigest(hex: request.revision) else {
             throw FetchError.unusable(
                 url: url,
@@ -33,13 +43,19 @@ struct ManifestPull {
                     "this origin finds revisions only by digest; give \(request.model)@<64 hexadecimal digits>")
         }
         let shards = try RevisionShards(try origin.manifest(digest, work), digest: digest, origin: url)
-        // A pull that is refused leaves no revision.
         try request.selection.check(
             TensorNumbers(shards.manifest.files), paths: shards.manifest.files.map(\.path),
             of: "\(request.model)@\(digest.short)")
-        try save(shards)
-        try fetchShards(shards.manifest)
-        return try summary(digest, shards.manifest)
+        return (digest, shards)
+    }
+
+    /// The selected shards, and their sizes.
+    func wantedShards(_ manifest: Manifest) -> [ContentDigest: Int] {
+        var wanted: [ContentDigest: Int] = [:]
+        for file in manifest.files {
+            for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
+        }
+        return wanted
     }
 
     private func save(_ shards: RevisionShards) throws {
@@ -51,10 +67,7 @@ struct ManifestPull {
     private func fetchShards(_ manifest: Manifest) throws {
         let held = try store.heldRevision("\(request.model)@\(request.revision)")
         defer { withExtendedLifetime(held) {} }
-        var wanted: [ContentDigest: Int] = [:]
-        for file in manifest.files {
-            for shard in request.selection.shards(of: file) { wanted[shard.digest] = shard.bytes }
-        }
+        let wanted = wantedShards(manifest)
         let missing = try store.catalog.read { db in
             try wanted.filter { try ShardTable.find($0.key, db)?.state != .present }
         }

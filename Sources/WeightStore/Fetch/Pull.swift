@@ -13,7 +13,7 @@ struct Pull {
     let origin: any ModelOrigin
     let url: String
     let work: Work
-    private let budget = HeaderBudget()
+    let budget = HeaderBudget()
     /// Bytes that the work had counted before this pull.
     private let fetchedBefore: Int
 
@@ -27,11 +27,7 @@ struct Pull {
     }
 
     func run() throws -> PullSummary {
-        let remote = try store.listing(of: request.model, at: request.revision, from: origin, url, work)
-        guard CommitName.isValid(remote.commit) else {
-            throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
-        }
-        try RemotePath.check(remote.files, url: url)
+        let remote = try listing()
         let known = try store.catalog.read { db in try Self.known(remote, db) }
         let ref = CommitName.isValid(request.revision) ? [] : [try RefName.check(request.revision)]
         var prefixes: [ByteText: [UInt8]] = [:]
@@ -75,10 +71,20 @@ struct Pull {
         return summary
     }
 
-    private var rules: ReadingRules { ReadingRules(keepsOpaque: request.opaque) }
+    /// The listing of the revision, checked.
+    func listing() throws -> RemoteRevision {
+        let remote = try store.listing(of: request.model, at: request.revision, from: origin, url, work)
+        guard CommitName.isValid(remote.commit) else {
+            throw FetchError.malformed(url: url, expected: "a commit of 40 hexadecimal digits", found: remote.commit)
+        }
+        try RemotePath.check(remote.files, url: url)
+        return remote
+    }
+
+    var rules: ReadingRules { ReadingRules(keepsOpaque: request.opaque) }
 
     /// The revision, if it was pulled or imported before.
-    private static func known(_ remote: RemoteRevision, _ db: Database) throws -> Int64? {
+    static func known(_ remote: RemoteRevision, _ db: Database) throws -> Int64? {
         let ids = try Int64.fetchAll(
             db,
             sql: """

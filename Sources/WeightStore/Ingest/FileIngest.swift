@@ -110,7 +110,7 @@ final class FileIngest: @unchecked Sendable {
         _ source: FileSource, _ status: FileStatus, _ layout: FileLayout, _ plan: ShardPlan
     ) throws -> KnownCut? {
         let older = olderPlan.map { OlderCut($0, newer: plan, run) { source } }
-        guard try isProbablyOneShard(source, layout) || older?.isProbablyKnown(layout) == true else { return nil }
+        guard try run.isProbablyOneShard(source, layout) || older?.isProbablyKnown(layout) == true else { return nil }
         var hasher = SHA256()
         try forEachChunk(0, layout.bytes) { offset, room in
             try run.check()
@@ -133,16 +133,6 @@ final class FileIngest: @unchecked Sendable {
         }
         run.skip(status.bytes)
         return .stored(content)
-    }
-
-    /// Whether the store probably holds all bytes of a file with tensors as one shard.
-    private func isProbablyOneShard(_ source: FileSource, _ layout: FileLayout) throws -> Bool {
-        let bytes = layout.bytes
-        guard layout.format != .other, bytes > 0, try run.catalog.read({ try ShardTable.hasPresent(bytes: bytes, $0) })
-        else { return false }
-        let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
-        try source.read(at: 0, into: front.writableBytes(front.capacity))
-        return try run.mayHold(bytes: bytes, head: ContentDigest(of: front.bytes(front.capacity)).head)
     }
 
     /// The shards of a file that is unchanged since all of it was read.

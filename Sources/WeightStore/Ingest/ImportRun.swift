@@ -21,8 +21,8 @@ final class ImportRun: Sendable {
     /// A unit for each shard that is begun and not committed, and whose file is open.
     private let openShards = DispatchSemaphore(value: 0)
     /// More than a batch of the committer, so that a full batch is committed while others wait for it; fewer than the
-    /// usual limit of open files.
-    private static let mostOpenShards = 384
+    /// limit of open files.
+    private static let mostOpenShards = min(384, max(OpenFiles.limit / 8 * 3, 48))
     private let lease: String
     private let staging: String
     private let failure: FirstFailure
@@ -54,8 +54,8 @@ final class ImportRun: Sendable {
         self.work = work
         lanes = min(max(cores / 2, 1), 4)
         committer = ShardCommitter(
-            catalog: catalog, blobs: blobs, lease: lease, staging: staging, batch: .large, work: work,
-            makeRoom: makeRoom
+            catalog: catalog, blobs: blobs, lease: lease, staging: staging,
+            batch: .large(Self.mostOpenShards / 3 * 2), work: work, makeRoom: makeRoom
         ) { failure.record($0) }
         // A semaphore may not be released with fewer units than it was made with.
         for _ in 0..<Self.mostOpenShards { openShards.signal() }
@@ -106,6 +106,16 @@ final class ImportRun: Sendable {
 
     func mayHold(bytes: Int, head: Int64) throws -> Bool {
         try catalog.read { db in try ShardTable.hasPresent(bytes: bytes, head: head, db) }
+    }
+
+    /// Whether the store probably holds all bytes of a file with tensors as one shard.
+    func isProbablyOneShard(_ source: FileSource, _ layout: FileLayout) throws -> Bool {
+        let bytes = layout.bytes
+        guard layout.format != .other, bytes > 0, try catalog.read({ try ShardTable.hasPresent(bytes: bytes, $0) })
+        else { return false }
+        let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
+        try source.read(at: 0, into: front.writableBytes(front.capacity))
+        return try mayHold(bytes: bytes, head: ContentDigest(of: front.bytes(front.capacity)).head)
     }
 
     /// As `mayHold`, but only if the blob of such a shard is intact. Those that are damaged are moved to quarantine.

@@ -215,6 +215,7 @@ struct Importer {
         }
         // The large ones first, so that no lane is left with a large file at the end.
         todo.sort { $0.file.bytes > $1.file.bytes }
+        try requireRoom(for: todo.map(\.file))
         let queue = FileReadQueue(todo.map { ($0.file.location, HubBlob($0.file.real)) }, trusting: trusting)
         DispatchQueue.concurrentPerform(iterations: min(run.lanes, todo.count)) { [run] _ in queue.lane(run) }
         for ingest in queue.ingests.values { ingest.drain() }
@@ -231,6 +232,18 @@ struct Importer {
             met[identity] = read
         }
         return result
+    }
+
+    /// Refuses files that cannot fit, before a byte of them is written. Shards that the store holds need no room.
+    ///
+    /// - Throws: as `Store.checkRoom`.
+    private func requireRoom(for files: [ImportSource.File]) throws {
+        if (try? store.checkRoom(for: files.saturatingSum(\.bytes))) != nil { return }
+        var new = NewBytes(run)
+        for file in files {
+            try new.add(file.location)
+            try store.checkRoom(for: new.bytes)
+        }
     }
 
     private mutating func warn(_ path: String, _ violations: [FormatError]) {

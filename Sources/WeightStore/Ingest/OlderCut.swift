@@ -1,6 +1,5 @@
 import ModelFormats
 import Storage
-import Support
 
 /// A file as the first cutting rule divides it, for a file that the newest rule divides in another way.
 ///
@@ -82,14 +81,6 @@ struct OlderCut {
     /// The size of a shard, and its head.
     private func front(of ordinal: Int) throws -> (bytes: Int, head: Int64) {
         try run.check()
-        let bytes = plan.shards[ordinal].bytes
-        // Zeroed: so is the padding between tensors.
-        let front = Buffer(bytes: min(bytes, ShardFacts.headBytes))
-        let source = try source()
-        for place in plan.places(of: ordinal) where place.extent.shardOffset < front.capacity {
-            let count = min(place.extent.length, front.capacity - place.extent.shardOffset)
-            try source.read(at: place.offset, into: front.writableBytes(at: place.extent.shardOffset, count))
-        }
-        return (bytes, ContentDigest(of: front.bytes(front.capacity)).head)
+        return (plan.shards[ordinal].bytes, try plan.head(of: ordinal, in: source()))
     }
 }

@@ -44,7 +44,9 @@ final class ShardCommitter: Sendable {
         var bytes: Int
 
         /// Large enough to amortize the fsyncs of a commit, small enough that a kill loses about a second of work.
-        static let large = Batch(shards: 256, bytes: 512 << 20)
+        ///
+        /// - Parameter shards: at most 256. Each has an open file.
+        static func large(_ shards: Int) -> Batch { Batch(shards: shards, bytes: 512 << 20) }
         /// Commits each shard: for sources that are slower than commits.
         static let each = Batch(shards: 1, bytes: 0)
     }

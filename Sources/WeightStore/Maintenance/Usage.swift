@@ -1,4 +1,5 @@
 import GRDB
+import Support
 
 /// The disk usage of a model, and the savings by deduplication.
 public struct ModelUsage: Sendable, Codable {
@@ -19,9 +20,11 @@ public struct ModelUsage: Sendable, Codable {
 /// The disk usage of a store.
 public struct StoreUsage: Sendable, Codable {
     /// The usage of each model, sorted by name.
-    public let models: [ModelUsage]
+    public package(set) var models: [ModelUsage]
     /// Bytes of the files of all revisions.
     public let logical: Int
+    /// Of these, bytes that are not stored: evicted, never fetched, damaged or missing.
+    public let absent: Int
     /// Bytes of all shards of weights that are present.
     public let stored: Int
     /// Of these, bytes of shards that no revision references: a garbage collection frees them after the grace period.
@@ -30,6 +33,12 @@ public struct StoreUsage: Sendable, Codable {
     public let evicted: Int
     /// Bytes of KV blocks, which the other properties do not include.
     public let kv: Int
+
+    /// Bytes of the files of all revisions that are stored, each time that a revision has them.
+    public var logicalStored: Int { logical.subtracting(saturating: absent) }
+
+    /// Bytes that deduplication saves: of the files that are stored, those that no shard of their own holds.
+    public var saved: Int { max(logicalStored.subtracting(saturating: stored.subtracting(saturating: orphaned)), 0) }
 }
 
 /// Counts of a store, and of its catalog.

@@ -69,6 +69,11 @@ extension Revision {
         try store.catalog.read { db in try LayerInfo.all(of: id, db) }
     }
 
+    /// The tensors that belong to no layer, such as embeddings.
+    public func outsideLayers() throws -> OutsideLayers {
+        try store.catalog.read { db in try OutsideLayers.of(id, db) }
+    }
+
     /// The formats of the files, by path.
     func formats() throws -> [ByteText: FileFormat] {
         let formats = try entries().map { (ByteText($0.path), FileFormat(rawValue: $0.format) ?? .other) }

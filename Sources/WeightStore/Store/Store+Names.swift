@@ -10,6 +10,7 @@ extension Store {
             // Refs and pins are few: they are read once, and not joined per model.
             let refs = try RefTable.byModel(db)
             let pinned = try PinTable.models(db)
+            let absent = try RevisionTable.absentBytes(db)
             // With max(version), SQLite takes the bare columns from the row of the newest version.
             return try Row.mapAll(
                 db,
@@ -31,6 +32,7 @@ extension Store {
                             """), arguments: [id])
                 guard let uses else { throw DatabaseError.damaged("a sum has no row") }
                 let (version, newest): (Int?, Int64?) = try (row.value("newest"), row.value("newest_id"))
+                let lacks = version == nil ? nil : newest.flatMap { absent[$0] }
                 return try Model(
                     name: row.value("name"), revisions: row.value("revisions"), version: version,
                     bytes: row.value("bytes") ?? 0,
@@ -39,7 +41,8 @@ extension Store {
                     pinned: pinned.contains(id), modified: row.value("created_at") ?? row.value("model_created_at"),
                     lastAccess: uses.value("last") ?? row.value("model_created_at"),
                     accesses: uses.value("count") ?? 0,
-                    partial: version == nil ? nil : newest.flatMap { try RevisionTable.partialReason(of: $0, db) })
+                    partial: version == nil ? nil : newest.flatMap { try RevisionTable.partialReason(of: $0, db) },
+                    absent: lacks?.bytes ?? 0, damaged: lacks?.damaged ?? 0)
             }
         }
     }

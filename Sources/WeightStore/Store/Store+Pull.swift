@@ -23,6 +23,22 @@ extension Store {
     @discardableResult
     public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
         try requireOwnBlobs()
+        return try firstOrigin(for: request) { origin, url in
+            switch origin {
+            case let origin as any ModelOrigin:
+                try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
+            case let origin as any ManifestOrigin:
+                try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
+            default:
+                throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
+            }
+        }
+    }
+
+    /// The result of the first origin of a request that gives one.
+    func firstOrigin<Result>(
+        for request: PullRequest, _ body: (_ origin: any Origin, _ url: String) throws -> Result
+    ) throws -> Result {
         var urls = try request.origin.map { [try origins.check($0)] } ?? []
         if urls.isEmpty {
             // An error leaves the list empty, and the pull ends with `noOrigin`.
@@ -31,14 +47,7 @@ extension Store {
         var failures = OriginFailures()
         for url in urls {
             do {
-                switch try origins.origin(url) {
-                case let origin as any ModelOrigin:
-                    return try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
-                case let origin as any ManifestOrigin:
-                    return try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
-                default:
-                    throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
-                }
+                return try body(origins.origin(url), url)
             } catch let error as CancellationError {
                 throw error
             } catch {

@@ -127,13 +127,18 @@ extension Store {
         if let request = wanted.sources.first?.request {
             for origin in nearer.value?.origins(for: request) ?? [] {
                 let source = (url: origin.url, request: request)
-                if try attempt(source, { try body(source, origin) }) == nil { return }
+                guard let failure = try attempt(source, { try body(source, origin) }) else { return }
+                reportedOrigins.warn(failure, of: origin.url, logger)
             }
         }
         var failures = OriginFailures()
+        var last: (error: any Error, url: String)?
         for source in wanted.sources {
+            // The failure of the last one is the error of the call, and not also a warning.
+            if let last { reportedOrigins.warn(last.error, of: last.url, logger) }
             guard let failure = try attempt(source, { try body(source, origins.origin(source.url)) }) else { return }
             failures.add(failure, of: source.url)
+            last = (failure, source.url)
         }
         throw failures.error ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
     }
@@ -171,7 +176,6 @@ extension Store {
         } catch  where Self.isFatalForAllOrigins(error) {
             throw error
         } catch {
-            logger.warning("\(error)")
             nearer.value?.recordResult(from: source.url, source.request, error)
             return error
         }

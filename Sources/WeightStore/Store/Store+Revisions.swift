@@ -13,7 +13,9 @@ extension Store {
 
     /// As ``revision(_:)``. The call waits if another process removes models now.
     ///
-    /// - Parameter work: cancelling it ends the wait with `CancellationError`.
+    /// - Parameters:
+    ///   - name: `org/name`, `org/name@ref`, `org/name@~3` or `org/name@<digest>`.
+    ///   - work: cancelling it ends the wait with `CancellationError`.
     public func revision(_ name: String, work: Work?) throws -> Revision {
         let revision = try heldRevision(name, work)
         try noteLocalVersion(name, revision)

@@ -41,7 +41,9 @@ extension Store {
                     shared: shared, own: stored - shared)
             }
             return StoreUsage(
-                models: models, logical: models.saturatingSum(\.logical), stored: try Totals.bytes(.weights, db),
+                models: models, logical: models.saturatingSum(\.logical),
+                absent: try RevisionTable.absentBytes(db).values.saturatingSum(\.bytes),
+                stored: try Totals.bytes(.weights, db),
                 orphaned: try Int.fetchValue(
                     db,
                     sql: """

@@ -7,7 +7,7 @@ import Support
 import Synchronization
 
 extension Store {
-    /// Refuses a download of `bytes` that cannot fit, before its first byte. Evicts nothing.
+    /// Refuses a download or an import of `bytes` that cannot fit, before its first byte. Evicts nothing.
     ///
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)``; ``FileError/diskFull(path:lacksInodes:)``.
     func checkRoom(for bytes: Int) throws {

@@ -34,6 +34,8 @@ public final class Store: Sendable {
     let origins = OriginRegistry()
     let nearer = NearerOriginsSlot()
     let silentOrigins = SilentOrigins()
+    /// The origins of which a failure was logged.
+    let reportedOrigins = ReportedOrigins()
     /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
     package let missWork: Work
     /// The waits for locks: they are logged, and end with `missWork`.

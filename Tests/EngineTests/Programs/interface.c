@@ -5,9 +5,11 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -613,6 +615,30 @@ static void check_memory(const char *path, const char *model) {
     OK(weightstore_close(store));
 }
 
+/* A tier cannot be opened without a free descriptor, and the message says why. */
+static void check_without_descriptors(const char *path, const char *model) {
+    weightstore_store *store;
+    weightstore_revision *revision;
+    weightstore_lease *lease = NULL;
+    OK(weightstore_open(path, &store));
+    OK(weightstore_resolve(store, model, &revision));
+    struct rlimit former, small;
+    int filled[256], count = 0;
+    EXPECT(getrlimit(RLIMIT_NOFILE, &former) == 0);
+    small = former;
+    small.rlim_cur = 256;
+    EXPECT(setrlimit(RLIMIT_NOFILE, &small) == 0);
+    while (count < 256 && (filled[count] = dup(0)) >= 0) count++;
+    EXPECT(weightstore_lease_file(revision, NULL, "ram", &lease) != WEIGHTSTORE_OK);
+    EXPECT(strstr(weightstore_last_message(), strerror(EMFILE)) != NULL);
+    while (count > 0) close(filled[--count]);
+    EXPECT(setrlimit(RLIMIT_NOFILE, &former) == 0);
+    OK(weightstore_lease_file(revision, NULL, "ram", &lease));
+    OK(weightstore_lease_release(lease));
+    OK(weightstore_revision_release(revision));
+    OK(weightstore_close(store));
+}
+
 static void check_fork(weightstore_store *store, weightstore_revision *revision) {
     weightstore_lease *lease, *other;
     DLManagedTensor *managed;
@@ -727,6 +753,7 @@ int main(int argc, char **argv) {
     check_work(argv[1], argv[2]);
     check_memory(argv[1], argv[2]);
     if (argc == 4) check_gpu(store, revision);
+    check_without_descriptors(argv[1], argv[2]);
     check_fork(store, revision);
     OK(weightstore_revision_release(revision));
     OK(weightstore_close(store));

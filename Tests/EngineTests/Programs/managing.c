@@ -252,7 +252,10 @@ static void check_pending(weightstore_store *store, weightstore_revision *revisi
     for (int i = 0; i < 2; i++) {
         weightstore_tensor tensor = {.struct_size = sizeof tensor};
         void *arrival = &tensor;
+        OK(weightstore_lease_wait(pending[i], 0, NULL));
+        OK(weightstore_lease_wait(pending[i], -1, NULL));
         OK(weightstore_lease_wait(pending[i], 0, &lease));
+        OK(weightstore_lease_wait(pending[i], 0, NULL));
         OK(weightstore_lease_tensor_at(lease, 0, &tensor));
         EXPECT(tensor.layer == i && tensor.data != NULL);
         OK(weightstore_lease_event(lease, &arrival));

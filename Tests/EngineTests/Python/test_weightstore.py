@@ -26,6 +26,7 @@ import traceback
 import types
 import unittest
 import unittest.mock
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import safetensors
@@ -49,6 +50,15 @@ def imported(name, write, *options):
         [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", name, "--store", STORE, *options], check=True,
         stdout=subprocess.DEVNULL)
     return path
+
+
+def evict_all():
+    """Evicts all shards that have an origin."""
+    evicted = subprocess.run(
+        [os.environ["WEIGHTSTORE_TOOL"], "evict", "--free", "1G", "--store", STORE], stdout=subprocess.DEVNULL)
+    # The store has less than that.
+    if evicted.returncode != 13:
+        raise AssertionError(f"evict: exit status {evicted.returncode}")
 
 
 def some_tensors():
@@ -324,7 +334,7 @@ class Loading(unittest.TestCase):
         subprocess.run(
             tool + ["import", path, "--name", "test/origin", "--origin", "file://" + path] + end, check=True,
             stdout=subprocess.DEVNULL)
-        subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
+        evict_all()
         shards = [tensor.shard for tensor in weightstore.open(STORE).revision("test/origin").tensors()]
         self.assertFalse(os.path.exists(f"{STORE}/blobs/{shards[0][:2]}/{shards[0]}"))
         # A forked child can fetch, too: also through a reader that its parent has opened.
@@ -336,7 +346,7 @@ class Loading(unittest.TestCase):
                 lambda: weightstore.load_file("test/origin", framework="np", store=STORE)["layers.0.weight"],
             ):
                 forked(self, lambda: np.testing.assert_array_equal(load(), array))
-                subprocess.run(tool + ["evict", "--free", "1G"] + end, check=True, stdout=subprocess.DEVNULL)
+                evict_all()
         loaded = weightstore.load_file("test/origin", framework="np", store=STORE)
         np.testing.assert_array_equal(loaded["layers.0.weight"], array)
 
@@ -344,8 +354,8 @@ class Loading(unittest.TestCase):
 class Waiting(unittest.TestCase):
     """Calls that have to wait for an origin."""
 
-    def evicted(self, name, origin):
-        """A revision whose bytes are at an origin alone."""
+    def evicted(self, name, *origins):
+        """A revision whose bytes are at origins alone."""
         array = np.random.default_rng(len(name)).standard_normal((600, 512)).astype(np.float32)
 
         def write(path):
@@ -354,11 +364,9 @@ class Waiting(unittest.TestCase):
                 # Bytes that no other revision has.
                 json.dump({"metadata": {"name": name}, "weight_map": {"layers.0.weight": "model-1.safetensors"}}, index)
 
-        imported(name, write, "--origin", origin, "--trust")
+        imported(name, write, *(word for origin in origins for word in ("--origin", origin)), "--trust")
         # Only shards with an origin are evicted.
-        subprocess.run(
-            [os.environ["WEIGHTSTORE_TOOL"], "evict", "--free", "1G", "--store", STORE], check=True,
-            stdout=subprocess.DEVNULL)
+        evict_all()
         return weightstore._safetensors._store(STORE).revision(name)
 
     def test_signals_limits_and_cancellation_end_a_call_that_waits_for_a_silent_origin(self):
@@ -443,10 +451,12 @@ class Waiting(unittest.TestCase):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         weightstore.set_log(lambda *line: lines.put(line))
         try:
-            revision = self.evicted("wait/absent", f"http://127.0.0.1:{server.server_port}")
+            # The failure of the last origin is the error; that of another one is a line.
+            hosts = ("127.0.0.1", "localhost")
+            revision = self.evicted("wait/absent", *(f"http://{host}:{server.server_port}" for host in hosts))
             with self.assertRaises(weightstore.WeightStoreError):
                 revision.lease()
-            level, message = lines.get()
+            level, message = lines.get(timeout=60)
             self.assertEqual(level, "WARNING")
             self.assertIn("404", message)
         finally:
@@ -656,7 +666,7 @@ class SafeOpen(unittest.TestCase):
         tool, end = os.environ["WEIGHTSTORE_TOOL"], ["--store", STORE]
         subprocess.run([tool, "import", path, "--name", "slice/origin", "--origin", "file://" + path, *end], check=True,
                        stdout=subprocess.DEVNULL)
-        subprocess.run([tool, "evict", "--free", "1G", *end], check=True, stdout=subprocess.DEVNULL)
+        evict_all()
         with weightstore.open(STORE).revision("slice/origin") as revision:
             self.assertFalse(revision.is_stored("layers.0.w"))
             for framework in ("np", "pt") if TORCH else ("np",):
@@ -1243,6 +1253,65 @@ class Store(unittest.TestCase):
             self.assertEqual(weightstore.load_file("test/model", framework="np", store=store)["scalar"], 7.5)
             weightstore.shared_store(store).close()
 
+    def test_an_interruption_at_any_step_leaves_no_handle(self):
+        class Interruption(Exception):
+            pass
+
+        package = os.path.dirname(weightstore.__file__)
+        left = 0
+
+        def step(frame, event, _):
+            nonlocal left
+            code, caller = frame.f_code, frame
+            if not code.co_filename.startswith(package):
+                return None
+            while caller is not None:
+                if caller.f_code.co_name == "__del__":
+                    return None  # A finalizer that is interrupted cannot be repeated.
+                caller = caller.f_back
+            if event == "line" or (event == "return" and code.co_name == "_check"):
+                left -= 1
+                if left == 0:
+                    raise Interruption
+            return step
+
+        def handles():
+            count = ctypes.c_size_t()
+            weightstore._library.library().open_handles(ctypes.byref(count))
+            return count.value
+
+        with weightstore.open(STORE) as store, store.revision("test/model") as revision:
+            def lease():
+                revision.lease_tensor("scalar").release()
+
+            def resolve():
+                store.revision("test/model").__exit__()
+
+            def every():
+                with revision.lease_layer(0) as lease:
+                    return [name for name, _ in weightstore._frameworks.numpy_arrays(lease)]
+
+            for call in (lease, resolve, every):
+                call()
+                before, steps, ended = handles(), 0, False
+                while not ended:
+                    steps += 1
+                    left = steps
+                    sys.settrace(step)
+                    try:
+                        call()
+                        ended = True
+                    except (Interruption, ctypes.ArgumentError):  # ctypes wraps those of arguments.
+                        pass
+                    finally:
+                        sys.settrace(None)
+                    # A call that was interrupted may end a moment later, on another thread.
+                    limit = time.monotonic() + 60
+                    while handles() != before and time.monotonic() < limit:
+                        time.sleep(0.01)
+                    self.assertEqual(handles(), before, f"{call.__name__}, step {steps}")
+                self.assertGreater(steps, 10)
+
     def test_numbers_and_names_that_do_not_fit_are_refused(self):
         with weightstore.open(STORE) as store, store.revision("test/model") as revision:
             for call in (
@@ -1250,8 +1319,18 @@ class Store(unittest.TestCase):
                     lambda: revision.prefetch(0, 1 << 64), lambda: revision.read("config.json", 1 << 64, 1),
                     lambda: store.revision("test/model\0x"), lambda: revision.lease_tensor("scalar\0"),
                     lambda: revision.lease(tier="ram\0"), lambda: store.open_tier("host", budget=1 << 64),
-                    lambda: revision.lease_experts(0, range(-2, 1))):
+                    lambda: revision.lease_experts(0, range(-2, 1)), lambda: store.open_tier("host", policy="lru\0x"),
+                    lambda: store.warm("test/model", top=(1 << 64) + 1)):
                 with self.assertRaises((ValueError, ctypes.ArgumentError)):
+                    call()
+            with revision.lease_writable("scalar", lazy=True) as lease, self.assertRaises(ctypes.ArgumentError):
+                lease.read(1 << 64, 0, 1)
+            # The letters of a string are no refs, patterns or names.
+            for call in (
+                    lambda: store.import_(path, "test/model", refs="main"),
+                    lambda: store.pull("test/model", include="*.json"),
+                    lambda: store.import_(path, "test/model", origins="https://example.com")):
+                with self.assertRaises(TypeError):
                     call()
 
     def test_a_file_without_tensors_is_an_empty_model(self):
@@ -1441,6 +1520,15 @@ class Managing(unittest.TestCase):
             pending.result().release()
         except weightstore.CancelledError:
             pass
+
+    def test_several_threads_wait_for_one_lease(self):
+        self.store.import_(path, "test/own")
+        revision = self.store.revision("test/own")
+        pending = revision.lease_async(weightstore.Part.all())
+        with ThreadPoolExecutor(6) as pool:
+            leases = set(pool.map(lambda _: pending.result(600), range(24)))
+        self.assertEqual(leases, {pending.result()})
+        self.assertEqual(len(pending.result()), len(some_tensors()))
 
     def test_a_lease_that_ends_right_after_a_look_at_it_has_not_failed(self):
         self.store.import_(path, "test/own")

@@ -95,9 +95,11 @@ final class SequenceRun {
         try inspect(depth) { store in
             do {
                 let listing = try listing(store)
-                if result.status == 0 { try checkOutput(of: command) }
+                if [0, 13].contains(result.status) { try checkOutput(of: command) }
+                // An eviction that freed less than requested is complete.
+                let ended = result.status == 13 ? 0 : result.status
                 // As if it were killed: nothing or all of it is done.
-                let status = mayFail && result.status != 0 ? 137 : result.status
+                let status = mayFail && ended != 0 ? 137 : ended
                 try model.follow(command, status, listing, try ShardListing(store), state, new)
                 model.followBlocks(command, from: before, status, result.output)
             } catch let failure as SequenceFailure {

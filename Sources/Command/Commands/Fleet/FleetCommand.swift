@@ -9,22 +9,25 @@ struct FleetCommand: ParsableCommand {
         subcommands: [
             FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self,
             FleetGarbage.self,
-        ])
+        ]
+    ).examples("fleet status --origin s3://fleet/models")
 }
 
 struct FleetStatus: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract: "Show models, versions and refs; the nodes, their versions, and the bytes that they still lack.",
-        discussion: "The nodes are listed in etcd; without it, only the contents of the bucket are shown.")
+        discussion: "The nodes are listed in etcd; without it, only the contents of the bucket are shown."
+    ).examples("fleet status --origin s3://fleet/models")
 
     @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var tables: TableOptions
     @OptionGroup var output: OutputOptions
 
     func run() throws {
         let status = try fleetOptions.fleet().status()
         if output.json { return try Terminal.write(json: status) }
-        var models = Table("MODEL", ">VERSIONS", "NEWEST", ">SIZE", "REFS")
+        var models = Table("~MODEL", ">VERSIONS", "NEWEST", ">SIZE", "~REFS")
         for model in status.models {
             let newest = model.versions.last
             models.add(
@@ -35,7 +38,7 @@ struct FleetStatus: ParsableCommand {
         var text = models.text
         if let nodes = status.nodes {
             var table = Table(
-                "NODE", "URL", "HEARS BY", "REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
+                "~NODE", "~URL", "HEARS BY", "~REF", "HAS", "WANTED", ">TO COME", ">FROM PEERS", ">FROM BUCKET")
             for node in nodes {
                 let peers = Quantity.bytes(node.holdings?.fromPeers ?? 0)
                 let bucket = Quantity.bytes(node.holdings?.fromOrigin ?? 0)
@@ -65,7 +68,8 @@ struct FleetStatus: ParsableCommand {
 struct FleetMakeBucket: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "make-bucket",
-        abstract: "Create the fleet's bucket. A bucket that you already own stays unchanged.")
+        abstract: "Create the fleet's bucket. A bucket that you already own stays unchanged."
+    ).examples("fleet make-bucket --origin s3://fleet/models")
 
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var output: OutputOptions
@@ -86,7 +90,8 @@ struct FleetDrop: ParsableCommand {
         commandName: "drop",
         abstract: "Remove a version from the fleet. Bytes that only this version needs become garbage.",
         discussion:
-            "Nodes that hold the version keep it until they prune it. A version that a ref names cannot be dropped.")
+            "Nodes that hold the version keep it until they prune it. A version that a ref names cannot be dropped."
+    ).examples("fleet drop org/llama@v3 --dry-run")
 
     @Argument(help: ArgumentHelp("The version, as org/name@v3.", valueName: "version")) var name: String
     @Flag(help: "Only check whether the version can be dropped.") var dryRun = false
@@ -118,7 +123,8 @@ struct FleetVerify: ParsableCommand {
             Without --deep, sizes are compared; with it, every shard is read and its digest is compared. Changes \
             nothing. "weightstore push --check" uploads what is missing or damaged, from a store that has it. Exit \
             status 3 if anything is missing, damaged or inconsistent.
-            """)
+            """
+    ).examples("fleet verify --deep")
 
     @Flag(help: "Read all shards and compare their digests.") var deep = false
     @OptionGroup var fleetOptions: FleetOptions
@@ -164,7 +170,8 @@ struct FleetRepair: ParsableCommand {
             the newest generation that exists the current one. Versions that only later generations contain are lost; \
             push them again. Changes must be confirmed, without a terminal by --yes. Exit status 3 if an inconsistency \
             remains.
-            """)
+            """
+    ).examples("fleet repair")
 
     @Flag(help: "Skip the confirmation.") var yes = false
     @OptionGroup var fleetOptions: FleetOptions
@@ -221,7 +228,8 @@ struct FleetGarbage: ParsableCommand {
         discussion: """
             Nothing is removed if objects of the ledger or of a version map are missing, or if more than 10 % of the \
             bucket's shards would be removed; --allow-removing allows a larger share.
-            """)
+            """
+    ).examples("fleet gc --dry-run")
 
     @Option(help: ArgumentHelp("Keep objects younger than this: 12h, 1d.", valueName: "time")) var grace = TimeSpan(
         argument: "1d")!
@@ -233,7 +241,7 @@ struct FleetGarbage: ParsableCommand {
 
     func run() throws {
         let fleet = try fleetOptions.fleet()
-        let summary = try LongCall.run("bucket") { work in
+        let summary = try LongCall.run("bucket", isSilent: true) { work in
             try fleet.collectGarbage(
                 graceSeconds: grace.seconds, allowedShare: allowRemoving?.fraction ?? Fleet.defaultRemovedShare,
                 dryRun: dryRun, work: work)

@@ -24,7 +24,8 @@ struct Node: ParsableCommand {
             the name or address that the node announces, or a TLS proxy that --advertise names. Peers trust the \
             system's authorities and those in the file SSL_CERT_FILE. A changed token file or certificate is read within \
             seconds, and at once after SIGHUP.
-            """)
+            """
+    ).examples("node org/llama@prod --origin s3://fleet/models --host 0.0.0.0")
 
     @Argument(help: ArgumentHelp("The models to follow.", valueName: "model")) var follow: [String]
     @OptionGroup var listen: ListenOptions
@@ -90,6 +91,7 @@ struct Node: ParsableCommand {
         try Work().wait { [listen, advertise, json = options.json, name = nodeOptions.name] in
             try await server.run { port in
                 let url = advertise ?? listen.url(port: port)
+                ServiceManager.ready(url)
                 // If standard output is closed, the node still serves its peers.
                 try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
                 running.enter()

@@ -14,9 +14,10 @@ struct Push: ParsableCommand {
             with exit status 4.
 
             --check checks a version that is published, uploads its missing objects, and changes nothing else.
-            """)
+            """
+    ).examples("push org/llama --to s3://fleet/models --ref canary")
 
-    @Argument(help: "The revision.") var revision: String
+    @Argument(help: "The revision.", completion: .revisions) var revision: String
     @Option(help: ArgumentHelp("The bucket: s3://bucket/prefix (default: $WEIGHTSTORE_ORIGIN).", valueName: "url"))
     var to: String?
     @Option(help: ArgumentHelp("Point this ref at the version (default: main). May be repeated.", valueName: "ref"))
@@ -71,7 +72,8 @@ struct Rollback: ParsableCommand {
         commandName: "rollback",
         abstract: "Move a ref of the fleet back to its previous version, or to another one.",
         discussion:
-            "Only the ref moves, by compare-and-swap: of two concurrent moves one fails with exit status 4.")
+            "Only the ref moves, by compare-and-swap: of two concurrent moves one fails with exit status 4."
+    ).examples("rollback org/llama@prod --to v3")
 
     @Argument(help: ArgumentHelp("The model, or model@ref (default: main).", valueName: "model")) var name: String
     @Option(help: ArgumentHelp("The version: v3 (default: the ref's previous one).", valueName: "version")) var to:

@@ -6,10 +6,12 @@ struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check whether this store has the versions that the fleet's refs name now.",
-        discussion: "Exit status 11 if it does not.")
+        discussion: "Exit status 11 if it does not."
+    ).examples("check org/llama@prod")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @OptionGroup var fleetOptions: FleetOptions
+    @OptionGroup var table: TableOptions
     @OptionGroup var options: StoreOptions
 
     func run() throws {
@@ -18,7 +20,7 @@ struct Check: ParsableCommand {
         if options.json {
             try Terminal.write(json: states)
         } else {
-            var table = Table("REF", "FLEET", "HERE", ">TO FETCH")
+            var table = Table("~REF", "FLEET", "HERE", ">TO FETCH")
             for state in states {
                 table.add(
                     "\(state.model)@\(state.ref)", state.fleetText, state.localText, Quantity.bytes(state.missing))
@@ -37,7 +39,8 @@ struct Sync: ParsableCommand {
         discussion: """
             Shards are fetched from peers first, then from the bucket. A ref moves when all bytes of its version are \
             stored. An interrupted sync resumes from the stored shards.
-            """)
+            """
+    ).examples("sync org/llama@prod --dry-run")
 
     @Argument(help: ArgumentHelp("org/name, or org/name@ref.", valueName: "model")) var names: [String]
     @Flag(help: "Only show what would be fetched.") var dryRun = false
@@ -56,7 +59,7 @@ struct Sync: ParsableCommand {
                     "\($0.model)@\($0.ref): \($0.localText) → \($0.fleetText), \(Quantity.bytes($0.missing)) to fetch\n"
                 }.joined())
         }
-        let summary = try LongCall.run(names.joined(separator: " "), stopping: store) { work in
+        let summary = try LongCall.run(names.joined(separator: " "), isSilent: true, stopping: store) { work in
             try fleet.syncBlocking(follows, into: store, work: work)
         }
         if options.json { return try Terminal.write(json: summary) }
