@@ -7,10 +7,8 @@ import WeightStore
 public func weightstore_tensor_location(
     _ revision: OpaquePointer?, _ index: Int, _ location: UnsafeMutablePointer<weightstore_location>?
 ) -> weightstore_status {
-    call {
-        let revision = try Handles.all.find(revision, RevisionHandle.self)
-        let target: SizedTarget = try target(location, "location")
-        target.fill(revision.location(of: try element(try revision.entries(), index, "tensor")))
+    fill(location, "location", of: revision) { (revision: RevisionHandle) in
+        revision.location(of: try element(try revision.entries(), index, "tensor"))
     }
 }
 
@@ -18,10 +16,8 @@ public func weightstore_tensor_location(
 public func weightstore_lease_tensor_location(
     _ lease: OpaquePointer?, _ index: Int, _ location: UnsafeMutablePointer<weightstore_location>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let target: SizedTarget = try target(location, "location")
-        target.fill(lease.revision.location(of: try element(lease.lease.tensors, index, "tensor").entry))
+    fill(location, "location", of: lease) { (lease: LeaseHandle) in
+        lease.revision.location(of: try element(lease.lease.tensors, index, "tensor").entry)
     }
 }
 

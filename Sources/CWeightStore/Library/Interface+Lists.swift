@@ -37,22 +37,14 @@ public func weightstore_list_count(
 public func weightstore_list_model(
     _ list: OpaquePointer?, _ index: Int, _ model: UnsafeMutablePointer<weightstore_model>?
 ) -> weightstore_status {
-    call {
-        let list = try Handles.all.find(list, ListHandle.self)
-        let target: SizedTarget = try target(model, "model")
-        target.fill(try list.model(index))
-    }
+    fill(model, "model", of: list) { (list: ListHandle) in try list.model(index) }
 }
 
 @c @implementation
 public func weightstore_list_revision(
     _ list: OpaquePointer?, _ index: Int, _ revision: UnsafeMutablePointer<weightstore_revision_entry>?
 ) -> weightstore_status {
-    call {
-        let list = try Handles.all.find(list, ListHandle.self)
-        let target: SizedTarget = try target(revision, "revision")
-        target.fill(try list.revision(index))
-    }
+    fill(revision, "revision", of: list) { (list: ListHandle) in try list.revision(index) }
 }
 
 @c @implementation
