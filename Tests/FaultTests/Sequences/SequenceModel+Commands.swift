@@ -402,8 +402,9 @@ extension SequenceModel {
             let source = old.places[place] ?? [:]
             let isSplit = source.keys.contains { $0.hasSuffix(".index.json") }
             let hasOther = moves.keys.contains { $0.place == place && $0.model != model }
+            let isNoModel = !source.keys.contains { SequenceFiles.isWeights($0) || $0 == "config.json" }
             let files = moves[Move(place: place, model: model)] ?? source
-            return isSplit || hasOther || move && origin == place || !moved.isEmpty
+            return isNoModel || isSplit || hasOther || move && origin == place || !moved.isEmpty
                 || !trust && (origin.map { !old.holds(url($0), files) || !new.holds(url($0), files) } ?? false)
         case (.importing(_, _, _, _, let origin?, _), 12): return old.places[origin] == nil
         case (.importing, 5): return quota != nil
