@@ -25,27 +25,25 @@ enum EnginePython {
 struct PythonTests {
     @Test("the Python package returns the same as safetensors", .timeLimit(.minutes(60)))
     func package() throws {
-        let result = try ChildProcess.run(
-            try EnginePython.command("test_weightstore.py"), environment: EnginePython.environment)
-        #expect(result.status == 0, "\(result.errors)")
-        #expect(result.errors.contains("\nOK"))
-        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+        try pass("test_weightstore.py")
     }
 
     @Test("the example engines in C, Rust and llama.cpp compute from the store", .timeLimit(.minutes(30)))
     func examples() throws {
-        let result = try ChildProcess.run(
-            try EnginePython.command("test_examples.py"), environment: EnginePython.environment)
-        #expect(result.status == 0, "\(result.errors)")
-        #expect(result.errors.contains("\nOK"))
-        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
+        try pass("test_examples.py")
     }
 
     @Test("a wheel with the library in it is all that an environment needs", .timeLimit(.minutes(30)))
     func wheel() throws {
+        try pass("test_wheel.py")
+    }
+
+    /// Runs a Python program of tests, which must pass, and prints what it skips.
+    private func pass(_ program: String) throws {
         let result = try ChildProcess.run(
-            try EnginePython.command("test_wheel.py"), environment: EnginePython.environment)
+            try EnginePython.command(program), environment: EnginePython.environment)
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.errors.contains("\nOK"))
+        for line in result.errors.split(separator: "\n") where line.contains("skipped") { print(line) }
     }
 }

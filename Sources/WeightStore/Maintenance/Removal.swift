@@ -89,20 +89,18 @@ struct NeededShard: Sendable {
     ///   - leaving: all revisions that are removed with it.
     ///   - fewAbsent: whether few shards of the store have no bytes here: then these are read rather than all shards of
     ///     the revision.
-    static func all(of revision: Int64, leaving: [Int64], fewAbsent: Bool, _ db: Database) throws -> [NeededShard] {
+    ///   - isGone: whether the blob of a shard does not exist; nil not to look at the blobs of shards that are listed as
+    ///     stored.
+    static func all(
+        of revision: Int64, leaving: [Int64], fewAbsent: Bool, isGone: ((ContentDigest) throws -> Bool)? = nil,
+        _ db: Database
+    ) throws -> [NeededShard] {
         // Shards that no origin of the revision holds are not lost by its removal.
         guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
-        return try rows("shard.state <> 'present'", of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
-    }
-
-    /// The shards of a revision that are listed as stored, but whose blobs are gone. They must be fetched, too.
-    ///
-    /// - Parameter isGone: whether the blob of a shard does not exist.
-    static func gone(
-        of revision: Int64, leaving: [Int64], _ isGone: (ContentDigest) throws -> Bool, _ db: Database
-    ) throws -> [NeededShard] {
-        guard try OriginTable.all(of: revision, db).contains(where: { $0.absentAt == nil }) else { return [] }
-        return try rows("shard.state = 'present'", of: revision, leaving: leaving, fewAbsent: false, where: isGone, db)
+        let absent = try rows("shard.state <> 'present'", of: revision, leaving: leaving, fewAbsent: fewAbsent, db)
+        guard let isGone else { return absent }
+        return try absent
+            + rows("shard.state = 'present'", of: revision, leaving: leaving, fewAbsent: false, where: isGone, db)
     }
 
     private static func rows(

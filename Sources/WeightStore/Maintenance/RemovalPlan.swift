@@ -53,9 +53,8 @@ struct RemovalPlan {
         let leaving = (revisions + added).map(\.id)
         var needed: [NeededShard] = []
         for revision in added {
-            let shards =
-                try NeededShard.all(of: revision.id, leaving: leaving, fewAbsent: fewAbsent, db)
-                + NeededShard.gone(of: revision.id, leaving: leaving, isGone, db)
+            let shards = try NeededShard.all(
+                of: revision.id, leaving: leaving, fewAbsent: fewAbsent, isGone: isGone, db)
             if let reason = shards.lazy.compactMap({ [unfetchable] in unfetchable[$0.digest] }).first {
                 throw StoreError.neededElsewhere(
                     revision: revision.name, others: Array(Set(shards.flatMap(\.others))).sorted(),
