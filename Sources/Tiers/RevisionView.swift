@@ -141,7 +141,7 @@ package final class RevisionView: Sendable {
         try group(ofLayer: number) ?? part(.layers(number...number), work)
     }
 
-    /// Checks that there is at least one of the layers, and one of the experts.
+    /// Checks numbers of layers and experts against those of the revision (``TensorNumbers``).
     ///
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     package func check(layers: ClosedRange<Int>? = nil, experts: ClosedRange<Int>? = nil) throws {
@@ -165,7 +165,8 @@ package final class RevisionView: Sendable {
         switch part {
         case .layers(let layers): try check(layers: layers)
         case .withExperts(let experts, let layers): try check(layers: layers, experts: experts)
-        case .all, .rest, .stackLayer, .expert, .experts, .nonExperts, .tensor, .tensorOfFile, .file: break
+        case .experts(_, let experts): try check(experts: experts)
+        case .all, .rest, .stackLayer, .expert, .nonExperts, .tensor, .tensorOfFile, .file: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
         let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) }

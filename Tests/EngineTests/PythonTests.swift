@@ -33,6 +33,13 @@ struct PythonTests {
         try pass("test_examples.py")
     }
 
+    @Test(
+        "a model is served, trained, sliced, pickled, forked and interrupted through every interface, to the last bit",
+        .timeLimit(.minutes(30)))
+    func engine() throws {
+        try pass("test_engine.py")
+    }
+
     @Test("a wheel with the library in it is all that an environment needs", .timeLimit(.minutes(30)))
     func wheel() throws {
         try pass("test_wheel.py")

@@ -80,7 +80,8 @@ import Testing
         #expect(store.gauges[0].bytes < 3 * (Self.expertBytes + 4096))
         #expect(throws: StorageError.self) { try revision.leaseBlocking(experts: 8...9, ofLayer: 1, in: tier) }
         #expect(throws: StorageError.self) { try revision.leaseBlocking(experts: 0...0, ofLayer: 2, in: tier) }
-        try check(revision.leaseBlocking(experts: 0...99, ofLayer: 0, in: tier)) { isExpert($0, layer: 0, 0...7) }
+        #expect(throws: StorageError.self) { try revision.leaseBlocking(experts: 0...8, ofLayer: 1, in: tier) }
+        try check(revision.leaseBlocking(experts: 0...7, ofLayer: 0, in: tier)) { isExpert($0, layer: 0, 0...7) }
     }
 
     @Test("an expert is mapped from disk")
@@ -167,6 +168,7 @@ import Testing
         for (selection, kind) in [
             (FetchSelection(experts: 8...99), "expert"), (FetchSelection(layers: 0...1, experts: 8...8), "expert"),
             (FetchSelection(layers: 3...9), "layer"), (FetchSelection(layers: 3...3, experts: 0...7), "layer"),
+            (FetchSelection(layers: 1...3), "layer"), (FetchSelection(experts: 7...8), "expert"),
         ] {
             request.selection = selection
             #expect(try absent { try store.pullBlocking(request) } == kind, "\(selection)")
@@ -177,6 +179,7 @@ import Testing
                 try absent { _ = try revision.leaseBlocking(layers: layers, withExperts: 8...9, in: .ram) } == "expert")
         }
         #expect(try absent { _ = try revision.leaseBlocking(layers: 3...9, in: .ram) } == "layer")
+        #expect(try absent { _ = try revision.leaseBlocking(layers: 0...3, in: .ram) } == "layer")
         #expect(try absent { _ = try revision.stream(to: .ram, experts: 8...9) } == "expert")
         #expect(try absent { _ = try revision.stream(to: .ram, layers: 3...9) } == "layer")
         #expect(try absent { try revision.prefetch(layers: 0...2, experts: 8...9, in: .ram) } == "expert")
@@ -195,7 +198,8 @@ import Testing
         try store.importModelBlocking(ImportRequest(source: directory("stacked")))
         let stacked = try store.revision("stacked")
         #expect(try absent { _ = try stacked.leaseBlocking(withExperts: 8...9, in: .ram) } == "expert")
-        #expect(try !stacked.leaseBlocking(withExperts: 7...9, in: .ram).tensors.isEmpty)
+        #expect(try absent { _ = try stacked.leaseBlocking(withExperts: 7...8, in: .ram) } == "expert")
+        #expect(try !stacked.leaseBlocking(withExperts: 7...7, in: .ram).tensors.isEmpty)
     }
 
     @Test("a pull by manifest selects the shards of the wanted experts, and those outside of the experts")

@@ -121,6 +121,18 @@ import Testing
         }
     }
 
+    @Test("a ref has the syntax of git's, and none that is a path out of a directory")
+    func refs() throws {
+        try write(Array("{}".utf8), to: "model/config.json")
+        let store = try store()
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let refused = ["..", ".", ".a", "a.", "a..b", "a/", "/a", "a//b", "a/../b", "a/.b", "a.lock", "a.lock/b"]
+        for ref in refused {
+            #expect(throws: StorageError.self, "\(ref)") { try store.setRef(ref, to: "model@~1") }
+        }
+        for ref in ["refs/pr/1", "v1.0", "a.b/c-d", "-", "lock"] { try store.setRef(ref, to: "model@~1") }
+    }
+
     @Test("random names of models, refs and revisions are refused or found, and cause no trap")
     func randomNames() throws {
         try write(Array("{}".utf8), to: "model/config.json")

@@ -51,22 +51,11 @@ struct Load: ParsableCommand {
         try TierBudget.check(budget)
     }
 
-    /// Refuses layers beyond those of the revision, of which a part would be loaded otherwise.
-    private func checkLayers(of revision: Revision) throws {
-        guard let layers, let last = try revision.layers().map(\.number).max(), layers.range.upperBound > last else {
-            return
-        }
-        throw StorageError.notFound(
-            kind: "layer", name: "\(revision.name) layers \(layers.range.lowerBound)-\(layers.range.upperBound)",
-            detail: "The revision has the layers 0-\(last).")
-    }
-
     func run() throws {
         let start = ContinuousClock.now
         let store = try options.open()
         options.noteReadOnly(store)
         let revision = try store.revision(revision)
-        try checkLayers(of: revision)
         try store.open(
             to,
             TierOptions(

@@ -29,6 +29,14 @@ package enum RefName {
                 $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
             })
         else { throw refuse("must have 1 to 200 ASCII characters; spaces and @~^:?*[\\ are not allowed") }
+        let isPath = name.byteParts("/").allSatisfy { part in
+            !part.isEmpty && !part.hasBytePrefix(".") && !part.hasByteSuffix(".") && !part.hasByteSuffix(".lock")
+        }
+        guard isPath, !name.contains("..") else {
+            throw refuse(
+                "each part between \"/\" must have 1 or more characters, not begin or end with \".\", and not end with "
+                    + "\".lock\"; \"..\" is not allowed")
+        }
         guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which name a commit") }
         return name
     }

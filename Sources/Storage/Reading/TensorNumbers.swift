@@ -37,21 +37,30 @@ package struct TensorNumbers: Sendable {
         }
     }
 
-    /// Checks that there is at least one of the layers, and one of the experts. A layer may have none of the experts,
-    /// but not the whole revision.
+    /// Checks that no number is beyond the last one of the revision, and that there is at least one of the layers and one
+    /// of the experts. A layer may have none of the experts, but not the whole revision.
     ///
     /// - Parameter name: the name of the revision, for the error.
-    /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)``, with the numbers that the revision has.
     package func check(
         layers: ClosedRange<Int>?, experts: ClosedRange<Int>?, of name: String
     ) throws(StorageError) {
-        if let layers, !self.layers.contains(where: layers.contains) {
-            throw .notFound(kind: "layer", name: "\(name) \(Self.text("layer", layers))")
+        try Self.check(layers, in: self.layers, "layer", of: name)
+        try Self.check(experts, in: self.experts.union(0..<stacked), "expert", of: name)
+    }
+
+    private static func check(
+        _ range: ClosedRange<Int>?, in numbers: Set<Int>, _ kind: String, of name: String
+    ) throws(StorageError) {
+        guard let range else { return }
+        guard let first = numbers.min(), let last = numbers.max() else {
+            throw .notFound(
+                kind: kind, name: "\(name) \(text(kind, range))", detail: "No tensor of the revision has a \(kind).")
         }
-        if let experts, !self.experts.contains(where: experts.contains),
-            stacked == 0 || !experts.overlaps(0...stacked - 1)
-        {
-            throw .notFound(kind: "expert", name: "\(name) \(Self.text("expert", experts))")
+        guard range.upperBound <= last, numbers.contains(where: range.contains) else {
+            throw .notFound(
+                kind: kind, name: "\(name) \(text(kind, range))",
+                detail: "The revision has the \(text(kind, first...last)).")
         }
     }
 

@@ -4,12 +4,12 @@ import Support
 
 /// The bytes of a revision to fetch: the union of its properties, or all bytes if none is set.
 public struct FetchSelection: Sendable {
-    /// The tensors of these layers. A pull from a revision that has none of them throws
-    /// ``StorageError/notFound(kind:name:detail:)``.
+    /// The tensors of these layers. A pull throws ``StorageError/notFound(kind:name:detail:)`` if the revision has none of
+    /// them, or if one is beyond its last layer.
     public var layers: ClosedRange<Int>?
     /// Of the tensors of experts, only those of experts with these numbers; nil for all experts. Tensors that belong to
     /// no expert are not affected, nor are those that stack all experts of a layer. Without `layers`, it applies to all
-    /// bytes. A pull from a revision that has none of these experts throws ``StorageError/notFound(kind:name:detail:)``.
+    /// bytes. A pull throws as for `layers`.
     public var experts: ClosedRange<Int>?
     /// Whole files whose paths match one of these shell patterns, such as `*.json`. `*` matches `/`, too. A pull from a
     /// revision in which a pattern matches no file throws ``StorageError/notFound(kind:name:detail:)``.
