@@ -167,7 +167,8 @@ package final class AccessLog: Sendable {
         taken.hits = 0
         let counted = catalog.activity.drain()
         do {
-            if !taken.isEmpty || !counted.isEmpty {
+            // A short process that has changed the catalog does not wait for the lock once more for that count.
+            if !taken.isEmpty || !(isLast ? counted.hasOnlyWrites : counted.isEmpty) {
                 try catalog.write(durable: false, within: Self.lockTimeout) { db in
                     try Self.save(taken, db)
                     try counted.save(at: now, db)
