@@ -9,6 +9,9 @@ extension MemoryTier {
         let medium: any TierMedium
         let reservation: Reservation
         let work: Work
+        let start = ContinuousClock.now
+        /// Whether the shard's file is fetched first.
+        var isFetched = false
     }
 
     func startLoad(_ load: PreparedLoad) {
@@ -26,9 +29,11 @@ extension MemoryTier {
     }
 
     /// Fetches the shard's file, then loads the shard.
-    private func fetch(_ load: PreparedLoad, _ fetcher: TierFetcher, after error: StorageError) {
-        let shard = load.shard
-        fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
+    private func fetch(_ first: PreparedLoad, _ fetcher: TierFetcher, after error: StorageError) {
+        let shard = first.shard
+        var load = first
+        load.isFetched = true
+        fetcher.start(shard.digest, after: error, load.work) { [self, load] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
             load.medium.load(
                 shard, at: path(shard.digest), into: load.reservation, load.work
@@ -51,7 +56,7 @@ extension MemoryTier {
             state.inFlight[shard.key] = flight
             let uses = queued.count(where: \.isUse)
             shard.beginArriving(payload, leases: queued.count, uses: uses)
-            state.misses += uses
+            state.add(uses, missesOf: shard)
             return queued
         }
         for request in requests { request.settle(.success(shard)) }
@@ -88,12 +93,16 @@ extension MemoryTier {
                 shard.account.begin(at: now)
                 let uses = requests.count(where: \.isUse)
                 shard.finishLoading(payload, leases: requests.count, uses: uses, at: now)
-                state.misses += uses
+                state.add(uses, missesOf: shard)
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
-            case .failure:
+                state.activity.addLoad(
+                    bytes: shard.bytes, seconds: (ContinuousClock.now - load.start) / .seconds(1),
+                    isFetched: load.isFetched)
+            case .failure(let error):
                 shard.failLoading()
                 state.failures += 1
+                if !(error is CancellationError) { state.activity.failures += 1 }
                 state.removeIfUnused(shard)
             }
             return requests

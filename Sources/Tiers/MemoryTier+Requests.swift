@@ -156,7 +156,7 @@ extension MemoryTier {
             } else if request.whenQueued, request.isUse, shard.phase == .arriving {
                 shard.leaseAgain()
                 request.hold(shard)
-                state.misses += 1
+                state.add(1, missesOf: shard)
             } else {
                 state.inFlight[shard.key]!.requests.append(request)
                 request.expect()

@@ -47,6 +47,8 @@ package final class MemoryTier: UseSource {
         package var clock = TierClock()
         /// The uses of shards that were removed from the table before `drainUses`.
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
+        /// What was counted since the last `drainUses`.
+        var activity = TierActivity()
         /// Whether shards are being evicted in the background.
         var isTrimming = false
         /// The memory of the tier; nil once the tier is closed.
@@ -218,20 +220,22 @@ package final class MemoryTier: UseSource {
     }
 
     /// Returns the uses of shards since the last call, and the age of each shard's last use.
-    package func drainUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
+    package func drainUses() -> DrainedUses {
         let now = StoreClock.coarse
         return state.withLock { state in
-            var taken = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
+            var drained = DrainedUses()
+            drained.uses = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
             state.forgottenUses = []
             for shard in state.table.values {
                 let count = shard.drainUses()
                 if count > 0 {
-                    taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
+                    drained.uses.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
                     shard.account.add(count, at: shard.lastUse)
+                    state.add(count, usesOf: shard)
                 }
-                state.uses += count
             }
-            return taken
+            drained.activity = state.activity.drain(tier)
+            return drained
         }
     }
 }

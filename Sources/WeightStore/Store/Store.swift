@@ -36,6 +36,8 @@ public final class Store: Sendable {
     let silentOrigins = SilentOrigins()
     /// The origins of which a failure was logged.
     let reportedOrigins = ReportedOrigins()
+    /// The origins of which a failure was recorded as an event.
+    let failedOrigins = ReportedOrigins()
     /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
     package let missWork: Work
     /// The waits for locks: they are logged, and end with `missWork`.
@@ -45,6 +47,8 @@ public final class Store: Sendable {
     let promptChanges = Atomic<Int>(0)
     let background: BackgroundEviction
     let passing = PassedThrough()
+    let fetches = RunningFetches()
+    let statistics: StatisticsWriter
     let removals = RemovalWatch()
     let logger: Logger
     /// Counted at the first use: it reads several files of the kernel.
@@ -66,10 +70,12 @@ public final class Store: Sendable {
         try self.init(at: path, create: create, logger: logger, work: work, trace: nil)
     }
 
-    /// - Parameter trace: receives every SQL statement.
+    /// - Parameters:
+    ///   - countsUses: whether uses are counted and recorded. A benchmark's uses say nothing about what will be used.
+    ///   - trace: receives every SQL statement.
     package init(
         at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"), work: Work? = nil,
-        trace: (@Sendable (String) -> Void)?
+        countsUses: Bool = true, trace: (@Sendable (String) -> Void)?
     ) throws {
         // A model has more shards than the usual soft limit allows files.
         _ = OpenFiles.limit
@@ -120,7 +126,15 @@ public final class Store: Sendable {
             hasReleasedReserve = true
         }
         (leases, catalog) = parts
-        accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in tiers.all }
+        let statistics = StatisticsWriter(leases, tiers, fetches, catalog.activity)
+        self.statistics = statistics
+        accesses = try AccessLog(
+            catalog: catalog, counts: countsUses && !access.isReadOnly, recorder: recorder, logger: logger
+        ) { [tiers] in
+            tiers.all
+        } writeStatistics: {
+            statistics.write()
+        }
         tiers.fetches { [weak self] digest, error, work in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
