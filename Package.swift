@@ -182,7 +182,8 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "CommandTests",
         dependencies: [
-            "TestSupport", "Support", "warm-engine", "Migrations", "Storage", "Tiers", "WeightStore", "Command",
+            "TestSupport", "Support", "warm-engine", "Migrations", "Storage", "Tiers", "WeightStore", "Pictures",
+            "Command",
             "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
         ]),
     .testTarget(

@@ -24,7 +24,7 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Inspection:",
                 subcommands: [
-                    Status.self, List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self,
+                    Status.self, Doctor.self, List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self,
                     Families.self,
                 ]),
             CommandGroup(

@@ -200,7 +200,7 @@ package struct DiskMapPicture {
             TextFit.first(texts, size: 13, width: room, isBold: true).map { [$0] } ?? [""]
         }
         switch group.models.count {
-        case 0: return first("in no model: \(size)", "in no model", "none")
+        case 0: return first("in no model: \(size)", "in no model", "unused")
         case 1: return first("\(group.models[0]), \(size)", group.models[0], lastPart(group.models[0]))
         default:
             let whole = "shared by \(name(group)): \(size)"
