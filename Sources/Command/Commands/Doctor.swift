@@ -7,8 +7,8 @@ struct Doctor: ParsableCommand {
         abstract: "Examine the store and the machine, and name the command that mends each fault.",
         discussion: """
             Each line is ok, a note (it works, and could be better) or a fault. The examination takes seconds, changes \
-            nothing in the catalog or the blobs, and also works on a store that is damaged, missing or can only be read. A sample of the \
-            shards is read; weightstore verify reads all.
+            no catalog and no blob, and also works on a store that is damaged, missing or can only be read. A sample \
+            of the shards is read; weightstore verify reads all.
 
             Exit status 15 if there is a fault.
             """
@@ -17,11 +17,14 @@ struct Doctor: ParsableCommand {
     @OptionGroup var options: StoreOptions
 
     /// All checks, in the order of their lines.
-    static let checks: [any DoctorCheck.Type] = [
-        StoreCheck.self, PermissionsCheck.self, DiskCheck.self, CatalogCheck.self, DamageCheck.self,
-        OriginsCheck.self, LeasesCheck.self, MovesCheck.self, JobsCheck.self, CertificatesCheck.self, ClockCheck.self,
-        HugePagesCheck.self, LockedMemoryCheck.self, MappingsCheck.self, CUDACheck.self, FUSECheck.self,
-    ]
+    static var checks: [any DoctorCheck.Type] {
+        [
+            StoreCheck.self, PermissionsCheck.self, DiskCheck.self, CatalogCheck.self, DamageCheck.self,
+            OriginsCheck.self, LeasesCheck.self, MovesCheck.self, JobsCheck.self, CertificatesCheck.self,
+            ClockCheck.self,
+            HugePagesCheck.self, LockedMemoryCheck.self, MappingsCheck.self, CUDACheck.self, FUSECheck.self,
+        ]
+    }
 
     private struct Answer: Encodable {
         let store: String

@@ -1,3 +1,4 @@
+import CLinux
 import DeviceMemory
 import Glibc
 import WeightStore
@@ -25,7 +26,7 @@ enum LockedMemoryCheck: DoctorCheck {
 
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
         var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_MEMLOCK.rawValue), &limit)
+        getrlimit(__rlimit_resource_t(clinux_RLIMIT_MEMLOCK), &limit)
         if limit.rlim_cur == rlim_t.max || geteuid() == 0 { return findings.ok("unlimited") }
         let text = "at most \(Quantity.bytes(Int(clamping: limit.rlim_cur))) of memory can be locked"
         if limit.rlim_cur < 1 << 30 {

@@ -14,7 +14,8 @@ enum StoreCheck: DoctorCheck {
             }
             return
         }
-        switch subject.failure {
+        guard let failure = subject.failure else { return }
+        switch failure {
         case let error as StorageError where !isDamage(error):
             findings.fault("\(error)", fix: "weightstore init --store \(subject.path)")
         case is CancellationError:
@@ -23,11 +24,9 @@ enum StoreCheck: DoctorCheck {
         case FileError.system(_, let path, let code) where code == EACCES || code == EPERM:
             findings.fault(
                 "\(path): \(FileError.text(of: code))", fix: "sudo chown -R \(PermissionsCheck.user) \(subject.path)")
-        case FileError.diskFull(let path):
+        case FileError.diskFull(let path, _):
             findings.fault("\(path): the disk is full", fix: "weightstore gc")
-        case let error?:
-            findings.fault("\(error)", fix: "weightstore rebuild")
-        case nil: break
+        default: findings.fault("\(failure)", fix: "weightstore rebuild")
         }
     }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Server
 import WeightStore
@@ -98,9 +99,7 @@ enum ClockCheck: DoctorCheck {
                 "it is behind: the catalog has times up to \(Quantity.seconds(Double(max(latest, least) - now))) ahead of it",
                 fix: "sudo timedatectl set-ntp true")
         }
-        var state = timex()
-        // TIME_ERROR: no program keeps the clock right.
-        if adjtimex(&state) == 5 {
+        if clinux_is_clock_synchronized() == 0 {
             findings.note("no program synchronizes it", fix: "sudo timedatectl set-ntp true")
         } else {
             findings.ok("synchronized")
