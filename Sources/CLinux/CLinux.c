@@ -3,12 +3,20 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/timex.h>
 #include <sys/vfs.h>
 
 const int clinux_O_DIRECT = O_DIRECT;
 const int clinux_MADV_HUGEPAGE = MADV_HUGEPAGE;
 const int clinux_MADV_POPULATE_READ = MADV_POPULATE_READ;
 const int clinux_POSIX_SPAWN_SETSID = POSIX_SPAWN_SETSID;
+const int clinux_RLIMIT_MEMLOCK = RLIMIT_MEMLOCK;
+
+int clinux_is_clock_synchronized(void) {
+    struct timex state = {0};
+    return adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
+}
 
 int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 

@@ -22,6 +22,8 @@ enum ExitStatus: Int32 {
     case tooLittle = 13
     /// The system refuses: the permissions of a file or a directory, or a resource that only root may use.
     case notPermitted = 14
+    /// `doctor` found a fault.
+    case faulty = 15
     case usage = 64
     case interrupted = 130
 
@@ -32,7 +34,7 @@ enum ExitStatus: Int32 {
         store, one that cannot be opened, or one whose catalog and blobs do not belong together; 8 origin \
         unreachable; 9 the origin requires a token or credentials; 10 the origin sent unexpected bytes; 11 the store \
         is behind the fleet; 12 an origin could not be checked; 13 an eviction freed less than requested; 14 the \
-        permissions of a file do not allow it; 64 wrong usage; 130 interrupted.
+        permissions of a file do not allow it; 15 doctor found a fault; 64 wrong usage; 130 interrupted.
         """
 
     /// - Returns: nil for errors that are not the library's.

@@ -45,8 +45,11 @@ struct StoreLocation: ParsableArguments {
         return try Self.open(path, create: create, limitRate: limitRate, logger: logger)
     }
 
-    static func open(_ path: String, create: Bool, limitRate: Int? = nil, logger: Logger) throws -> Store {
-        let store = try Store(at: path, create: create, logger: logger)
+    /// - Parameter work: cancelling it ends the call, which may wait for the locks of other processes.
+    static func open(
+        _ path: String, create: Bool, limitRate: Int? = nil, logger: Logger, work: Work? = nil
+    ) throws -> Store {
+        let store = try Store(at: path, create: create, logger: logger, work: work)
         Signals.whenEnded { [weak store] in store?.removeTemporaryFiles() }
         var transport = TransportOptions()
         transport.bytesPerSecond = limitRate

@@ -7,7 +7,7 @@ package struct FileStatus: Equatable {
     package let inode: Int64
     package let bytes: Int
     package let links: Int
-    private let owner: uid_t
+    package let owner: uid_t
     /// The time of the last change of the content, in nanoseconds since 1970. Times before 1677 and after 2262 do not fit;
     /// they become the nearest time that does.
     package let modified: Int64

@@ -6,9 +6,9 @@ import Synchronization
 ///
 /// Half of them are left to the rest of the process: engines, and thread stacks. Beyond that, small files are copied into
 /// memory instead of being mapped: the kernel joins neighbouring anonymous memory to one mapping.
-enum MappingBudget {
+package enum MappingBudget {
     /// `vm.max_map_count`.
-    static let limit: Int = {
+    package static let limit: Int = {
         // Without /proc, the kernel's default.
         let text = (try? FileSystem.read("/proc/sys/vm/max_map_count", limit: 64)) ?? []
         return Int(String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)) ?? 65_530

@@ -102,7 +102,7 @@ import Testing
         for _ in 0..<2 { #expect(try tool("cat", "base", "model.safetensors").status == 0) }
         #expect(try tool("record", "off").status == 0)
         let curve = try tool(
-            "policy", "simulate", "--policy", "lru,gdsf", "--points", "3", "--svg", directory("c.svg"), "--json"
+            "policy", "simulate", "--policy", "lru,gdsf", "--points", "3", "--plot", directory("c.svg"), "--json"
         ).object()
         #expect((curve["lines"] as? [[String: Any]])?.compactMap { $0["name"] as? String } == ["lru", "gdsf", "bound"])
         let svg = String(decoding: try contents(directory("c.svg")), as: UTF8.self)

@@ -99,12 +99,12 @@ import Testing
         let drawn = try elsewhere.run([
             "policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru,tail", "--block-size", "1M",
             "--quota", "3M,50M,1G",
-            "--svg", directory("curve.svg"),
+            "--plot", directory("curve.svg"),
         ])
         #expect(drawn.status == 0, "\(drawn.errors)")
         #expect(drawn.output.contains("block hit ratio") && drawn.output.contains("(block hit ratio)"))
         #expect(
-            String(decoding: try contents(directory("curve.svg")), as: UTF8.self).contains("Block hit ratio by quota"))
+            String(decoding: try contents(directory("curve.svg")), as: UTF8.self).contains("Block hit ratio"))
         let curve = try elsewhere(
             "policy", "simulate", "--log", directory("trace.jsonl"), "--policy", "lru", "--quota", "1T", "--json"
         ).object()

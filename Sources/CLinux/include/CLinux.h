@@ -26,4 +26,10 @@ int clinux_start_writeback(int file);
 /// `memfd_create(2)` with `MFD_CLOEXEC`: a file in memory, without a name.
 int clinux_memory_file(void);
 
+/// `RLIMIT_MEMLOCK`.
+extern const int clinux_RLIMIT_MEMLOCK;
+
+/// Whether `adjtimex(2)` reports that a program synchronizes the clock: 1 or 0.
+int clinux_is_clock_synchronized(void);
+
 #endif

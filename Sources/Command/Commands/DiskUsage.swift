@@ -1,4 +1,5 @@
 import ArgumentParser
+import Pictures
 import WeightStore
 
 struct DiskUsage: ParsableCommand {
@@ -7,14 +8,32 @@ struct DiskUsage: ParsableCommand {
         discussion: """
             LOGICAL: all files of all revisions. STORED: their distinct shards. SHARED: the part of STORED that other \
             models also contain. OWN: the bytes that removing the model would free.
-            """
-    ).examples("du --sort own")
 
+            --treemap draws models, layers and shards. Bytes that several models share are drawn once, color is the \
+            recent use, and bytes that are not on disk are hatched.
+            """
+    ).examples("du --sort own", "du --treemap disk.html")
+
+    @Option(
+        help: ArgumentHelp("Also draw what is on the disk into FILE.svg or FILE.html.", valueName: "file"),
+        completion: .file(extensions: ["svg", "html"]))
+    var treemap: String?
     @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
+    func validate() throws {
+        guard let treemap, !treemap.hasSuffix(".svg"), !treemap.hasSuffix(".html") else { return }
+        throw ValidationError("--treemap \(treemap): the name must end in .svg or .html")
+    }
+
     func run() throws {
-        var usage = try options.open().usage()
+        let store = try options.open()
+        if let treemap {
+            let map = try store.diskMap(depth: .shards)
+            try PictureFile.write(
+                treemap.hasSuffix(".svg") ? DiskMapPicture(map).drawing().xml : DiskMapPage(map).html, to: treemap)
+        }
+        var usage = try store.usage()
         let listing = try Listing(
             usage.models, list,
             [

@@ -1,7 +1,7 @@
 import Foundation
 import WeightStore
 
-/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal and as SVG. The quota axis is logarithmic.
+/// Miss-ratio curves, or for prefixes hit-ratio curves, for the terminal. The quota axis is logarithmic.
 struct CurveDrawing {
     let curve: MissRatioCurve
     /// Whether to draw the byte miss ratio instead of the object miss ratio.
@@ -9,9 +9,6 @@ struct CurveDrawing {
 
     private static let rows = 14
     private static let marks = Array("●▲■◆▼◇□△")
-    private static let colors = [
-        "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf",
-    ]
 
     private func ratio(_ point: MissRatioCurve.Point) -> Double {
         let misses = usesBytes ? point.byteMissRatio : point.missRatio
@@ -94,50 +91,5 @@ struct CurveDrawing {
         return lines.map { line in
             zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ") + "\n"
         }.joined() + (curve.isPrefixTrace ? "(block hit ratio)\n" : "(object and byte miss ratio)\n")
-    }
-
-    // MARK: SVG
-
-    var svg: String {
-        let (width, height, left, bottom, right, above) = (760.0, 440.0, 64.0, 56.0, 150.0, 30.0)
-        func x(_ quota: Int) -> Double { left + place(quota) * (width - left - right) }
-        func y(_ ratio: Double) -> Double { above + (1 - ratio / top) * (height - above - bottom) }
-        func number(_ value: Double) -> String { String(format: "%.1f", value) }
-        var svg = """
-            <svg xmlns="http://www.w3.org/2000/svg" width="\(Int(width))" height="\(Int(height))" font-family="sans-serif" \
-            font-size="12"><rect width="100%" height="100%" fill="white"/>
-            <text x="\(left)" y="18">\(title.prefix(1).uppercased() + title.dropFirst()) by quota: \(curve.accesses) accesses, \
-            \(Quantity.bytes(curve.footprint))</text>
-
-            """
-        for step in 0...5 {
-            let value = top * Double(step) / 5
-            svg +=
-                "<line x1=\"\(number(left))\" x2=\"\(number(width - right))\" y1=\"\(number(y(value)))\" "
-                + "y2=\"\(number(y(value)))\" stroke=\"#ddd\"/>"
-                + "<text x=\"\(number(left - 6))\" y=\"\(number(y(value) + 4))\" text-anchor=\"end\">"
-                + String(format: "%.0f%%", value * 100) + "</text>\n"
-        }
-        for quota in quotas {
-            svg +=
-                "<text x=\"\(number(x(quota)))\" y=\"\(number(height - bottom + 18))\" text-anchor=\"middle\" "
-                + "font-size=\"10\">\(Quantity.bytes(quota))</text>\n"
-        }
-        for (index, line) in curve.lines.enumerated() {
-            let isBound = line.name == "bound"
-            let color = isBound ? "#555" : Self.colors[index % Self.colors.count]
-            let points = line.points.map { "\(number(x($0.quota))),\(number(y(ratio($0))))" }.joined(separator: " ")
-            let legend = above + 14 + 18 * Double(index)
-            svg +=
-                "<polyline points=\"\(points)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\""
-                + (isBound ? " stroke-dasharray=\"5 4\"" : "") + "/>"
-                + "<rect x=\"\(number(width - right + 16))\" y=\"\(number(legend - 9))\" width=\"10\" height=\"10\" "
-                + "fill=\"\(color)\"/><text x=\"\(number(width - right + 32))\" y=\"\(number(legend))\">\(Self.escaped(line.name))</text>\n"
-        }
-        return svg + "</svg>\n"
-    }
-
-    private static func escaped(_ text: String) -> String {
-        text.replacingOccurrences(of: "&", with: "&amp;").replacingOccurrences(of: "<", with: "&lt;")
     }
 }

@@ -38,6 +38,9 @@ public final class ServerCertificate: Sendable {
     /// The TLS context of new connections.
     var context: NIOSSLContext { state.withLock { $0.context } }
 
+    /// When the first certificate of the chain that expires does so, in seconds since 1970.
+    public var expires: Int { state.withLock { state in state.chain.map { Int($0.notValidAfter) }.min() ?? 0 } }
+
     enum Change {
         case renewed(until: String)
         case failed(ServerError)

@@ -42,7 +42,7 @@ package final class Catalog: Sendable {
     private let trace: (@Sendable (String) -> Void)?
 
     /// The size of the log, in bytes, above which it is checkpointed after a commit; less on a disk with little free space.
-    static let checkpointBytes = 16 << 20
+    package static let checkpointBytes = 16 << 20
     /// The free space, in bytes, below which an I/O error of SQLite is reported as a full disk.
     static let leastFreeBytes = 128 << 10
 

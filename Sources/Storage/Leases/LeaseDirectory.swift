@@ -121,6 +121,19 @@ package final class LeaseDirectory: Sendable {
         init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
     }
 
+    /// The names of the lease files of dead processes. The next process that opens the store removes them.
+    ///
+    /// - Parameter path: the directory.
+    package static func dead(in path: String) throws -> [String] {
+        try FileSystem.entries(path).filter { name in
+            let file = path + "/" + name
+            guard !name.hasBytePrefix("."), FileSystem.isReadable(file),
+                let file = try FileDescriptor.openIfPresent(file)
+            else { return false }
+            return try file.tryLock(shared: true)
+        }
+    }
+
     /// Adds a use of a revision, if it still exists according to `exists`.
     ///
     /// - Parameter work: cancelling it ends the wait for the lock.

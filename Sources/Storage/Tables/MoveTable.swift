@@ -87,6 +87,9 @@ package enum MoveTable {
         package let files: [File]
     }
 
+    /// All moves with files that were not yet removed.
+    package static func all(_ db: Database) throws -> [Move] { try all(where: "TRUE", [], db) }
+
     /// The moves of a source, and of the sources in it, such as the snapshots of a cache.
     ///
     /// - Parameter source: with links resolved.
