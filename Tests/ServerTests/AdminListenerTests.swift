@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import Server
+import Storage
 import Support
 import TestSupport
 import Testing
