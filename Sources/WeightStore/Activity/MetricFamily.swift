@@ -3,7 +3,7 @@ import Storage
 /// The declaration of a metric: its name, type, labels and meaning. The exposition writes no others, and the tests of the
 /// dashboard and of the alerts know no others.
 ///
-/// To add one: a constant here, its place in ``all``, and its samples in `StoreMetrics`, `Metrics`, `FetchMetrics` or `NodeState`. The
+/// To add one: a constant here, its place in ``all``, and its samples in `StoreMetrics`, `ServerMetrics`, `FetchMetrics` or `NodeState`. The
 /// table in Operating.md lists it.
 package struct MetricFamily: Sendable, Hashable {
     package enum Kind: String, Sendable, CustomStringConvertible {
