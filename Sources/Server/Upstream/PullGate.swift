@@ -64,10 +64,12 @@ final class PullGate: Sendable {
             let isFound = try await gate.value(of: key, model: model) {
                 try await source.pull(model: model, revision: revision)
             }
+            metrics.noteUpstream()
             if isFound { await refs?.noteCurrent(model, revision) }
             return isFound
-        } catch let error as FetchError where error.isRefusal {
-            remember(error, of: key)
+        } catch {
+            metrics.noteUpstream(error)
+            if let error = error as? FetchError, error.isRefusal { remember(error, of: key) }
             throw error
         }
     }
@@ -80,8 +82,15 @@ final class PullGate: Sendable {
     func complete(model: String, revision: String) async throws -> Bool {
         guard let source else { return false }
         let key = Key(model: ByteText(model), revision: ByteText(revision), isCompletion: true)
-        return try await gate.value(of: key, model: model) {
-            try await source.complete(model: model, revision: revision)
+        do {
+            let isFound = try await gate.value(of: key, model: model) {
+                try await source.complete(model: model, revision: revision)
+            }
+            if isFound { metrics.noteUpstream() }
+            return isFound
+        } catch {
+            metrics.noteUpstream(error)
+            throw error
         }
     }
 
