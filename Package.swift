@@ -59,6 +59,7 @@ let wireFormats = Target.target(name: "WireFormats", dependencies: ["Support", "
 
 let services: [Target] = [
     wireFormats,
+    .target(name: "Pictures", dependencies: ["Support", "WeightStore"]),
     .target(
         name: "Origins",
         dependencies: [
@@ -80,7 +81,7 @@ let services: [Target] = [
     .target(
         name: "Server",
         dependencies: [
-            "Support", "Files", "WeightStore", "WireFormats", "Origins",
+            "Support", "Files", "WeightStore", "WireFormats", "Origins", "Pictures",
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "HTTPTypes", package: "swift-http-types"),
             .product(name: "Hummingbird", package: "hummingbird"),
@@ -120,7 +121,7 @@ let services: [Target] = [
         name: "Command",
         dependencies: [
             "CLinux", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet", "Server",
-            "Mount", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            "Mount", "Pictures", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "Logging", package: "swift-log"),
         ],
         exclude: ["build-facts"],

@@ -176,6 +176,31 @@ public struct AccessTrace: Sendable {
         String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespaces)
     }
 
+    /// Drops all accesses but the last ones, and the objects that only the dropped ones use. The blocks of one request
+    /// stay together.
+    package mutating func keepLast(_ count: Int) {
+        var first = accesses.count - min(max(count, 0), accesses.count)
+        while isPrefixTrace, first < accesses.count, first > 0, times[first] == times[first - 1] { first -= 1 }
+        if first == 0 { return }
+        accesses.removeFirst(first)
+        times.removeFirst(first)
+        var places = [Int32](repeating: -1, count: objects.count)
+        var kept: (objects: [Object], ids: [String]) = ([], [])
+        for index in accesses.indices {
+            let place = Int(accesses[index])
+            if places[place] < 0 {
+                places[place] = Int32(kept.objects.count)
+                var object = objects[place]
+                // A block's parent is an earlier block of the same request.
+                if object.parent >= 0 { object.parent = places[Int(object.parent)] }
+                kept.objects.append(object)
+                kept.ids.append(ids[place])
+            }
+            accesses[index] = places[place]
+        }
+        (objects, ids) = kept
+    }
+
     /// The total size of all accesses, in bytes.
     public var bytes: Int { accesses.saturatingSum { objects[Int($0)].bytes } }
     /// The total size of all objects, in bytes; a cache of this size evicts nothing.

@@ -12,6 +12,12 @@ public struct MissRatioCurve: Sendable, Codable {
         public let missRatio: Double
         /// Missed bytes ÷ accessed bytes.
         public let byteMissRatio: Double
+
+        package init(quota: Int, missRatio: Double, byteMissRatio: Double) {
+            self.quota = quota
+            self.missRatio = missRatio
+            self.byteMissRatio = byteMissRatio
+        }
     }
 
     /// The curve of one policy.
@@ -47,33 +53,36 @@ public struct MissRatioCurve: Sendable, Codable {
     ///   - trace: the accesses.
     ///   - policies: the policies to compare.
     ///   - quotas: cache sizes in bytes, each at least 1.
-    ///   - low: the fraction of the quota at which an eviction stops; 1 evicts only as much as needed, as cache
-    ///     simulators do.
+    ///   - high: the fraction of the quota above which an eviction starts, as in a store with that watermark.
+    ///   - low: the fraction of the quota at which an eviction stops, at most `high`; 1 evicts only as much as needed,
+    ///     as cache simulators do.
     ///   - leavesFirst: in a trace of prefixes, evict only blocks without children, as the store does. If false, only
     ///     the policy decides.
     ///   - work: progress in replayed accesses, and cancellation.
     /// - Throws: ``PolicyError/refused(policy:line:message:)``, `CancellationError`.
     public static func simulate(
-        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
-        work: Work = Work()
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], high: Double = 1, low: Double = 1,
+        leavesFirst: Bool = true, work: Work = Work()
     ) async throws -> MissRatioCurve {
         try await work.run {
             try simulateBlocking(
-                trace, policies: policies, quotas: quotas, low: low, leavesFirst: leavesFirst, work: work)
+                trace, policies: policies, quotas: quotas, high: high, low: low, leavesFirst: leavesFirst, work: work)
         }
     }
 
-    /// As ``simulate(_:policies:quotas:low:leavesFirst:work:)``, but blocks the calling thread.
+    /// As ``simulate(_:policies:quotas:high:low:leavesFirst:work:)``, but blocks the calling thread.
     public static func simulateBlocking(
-        _ trace: AccessTrace, policies: [Policy], quotas: [Int], low: Double = 1, leavesFirst: Bool = true,
-        work: Work = Work()
+        _ trace: AccessTrace, policies: [Policy], quotas: [Int], high: Double = 1, low: Double = 1,
+        leavesFirst: Bool = true, work: Work = Work()
     ) throws -> MissRatioCurve {
-        try MissRatioCurve(trace, policies, quotas, low: low, leavesFirst: leavesFirst, work)
+        try MissRatioCurve(trace, policies, quotas, high: high, low: low, leavesFirst: leavesFirst, work)
     }
 
     private init(
-        _ trace: AccessTrace, _ policies: [Policy], _ quotas: [Int], low: Double, leavesFirst: Bool, _ work: Work
+        _ trace: AccessTrace, _ policies: [Policy], _ quotas: [Int], high: Double, low: Double, leavesFirst: Bool,
+        _ work: Work
     ) throws {
+        let low = min(low / high, 1)
         let runs = policies.flatMap { policy in quotas.map { (policy, $0) } }
         work.expect(runs.count * trace.accesses.count)
         let next = Atomic<Int>(0)
@@ -85,7 +94,8 @@ public struct MissRatioCurve: Sendable, Codable {
                 guard index < runs.count else { return }
                 do {
                     let start = ContinuousClock.now
-                    let (policy, quota) = runs[index]
+                    let policy = runs[index].0
+                    let quota = max(Int(saturating: Double(runs[index].1) * high), 1)
                     let result =
                         trace.isPrefixTrace
                         ? try PrefixSimulation(

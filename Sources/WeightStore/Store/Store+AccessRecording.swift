@@ -25,14 +25,16 @@ extension Store {
 extension Store {
     /// The recorded accesses, with the attributes of the shards in the catalog.
     ///
+    /// - Parameter last: the most accesses that are read, the last ones; nil reads all.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)`` if nothing was recorded.
-    public func recordedAccesses() throws -> AccessTrace {
+    public func recordedAccesses(last: Int? = nil) throws -> AccessTrace {
         flush()
         guard !accessFiles.isEmpty else {
             throw StorageError.notFound(
                 kind: "record of accesses", name: path)
         }
         var trace = try AccessTrace(files: accessFiles)
+        if let last { trace.keepLast(last) }
         let candidates = try DiskCandidates(catalog.readableName, [])
         let facts = try candidates.database.prepare(
             """
