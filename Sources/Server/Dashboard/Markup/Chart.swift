@@ -1,3 +1,5 @@
+import Support
+
 /// A chart with axes: lines over time, or columns that are stacked.
 struct Chart {
     /// How the values are drawn.
@@ -92,6 +94,19 @@ struct Chart {
         return [1, 2, 5, 10].map { $0 * power }.first { $0 >= value } ?? 10 * power
     }
 
+    /// Positions of labels near those that are wanted, in the same order, and far enough from each other to be read.
+    static func apart(_ wanted: [Double], least: Double, gap: Double = 14) -> [Double] {
+        var places = wanted
+        // From the bottom up; above the top, they are moved down again.
+        let order = wanted.indices.sorted { (wanted[$0], $0) > (wanted[$1], $1) }
+        for (index, next) in zip(order, order.dropFirst()) { places[next] = min(places[next], places[index] - gap) }
+        for (index, next) in zip(order.reversed(), order.reversed().dropFirst()) {
+            places[index] = max(places[index], least)
+            places[next] = max(places[next], places[index] + gap)
+        }
+        return places
+    }
+
     private func x(_ place: Int) -> Double {
         Self.left + plotWidth * (Double(place) + 0.5) / Double(max(count, 1))
     }
@@ -102,6 +117,8 @@ struct Chart {
 
     private func lines(_ maximum: Double) -> HTML {
         var result: HTML = ""
+        let ends = Self.apart(
+            series.map { line in y((line.values.last { $0 != nil } ?? nil) ?? 0, maximum) }, least: Self.top)
         for (number, line) in series.enumerated() {
             var path: HTML = ""
             var isDrawing = false
@@ -119,10 +136,10 @@ struct Chart {
                 isDrawing = true
                 points += 1
             }
-            guard points > 0, let last = line.values.last(where: { $0 != nil }) ?? nil else { continue }
+            if points == 0 { continue }
             result += "<path class=\"line line-\(number % Self.styles)\" d=\"\(path)\"/>"
             result += """
-                <text class="end" x="\(Self.left + plotWidth + 6)" y="\(y(last, maximum) + 4)">\(line.name)</text>
+                <text class="end" x="\(Self.left + plotWidth + 6)" y="\(ends[number] + 4)">\(line.name)</text>
                 """
         }
         return result

@@ -6,7 +6,7 @@
 struct DashboardDocument {
     let title: String
     /// What the navigation marks as current.
-    let place: Place
+    let place: Place?
     /// The state of the store, for the header.
     let headline: HTML
     let content: HTML
@@ -57,6 +57,7 @@ struct DashboardDocument {
         cy="3.5" r="1.4"/></pattern>
         <pattern id="pattern-absent" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">\
         <path class="hatch" d="M0 4H8"/></pattern>
+        <pattern id="pattern-loading" width="6" height="6" patternUnits="userSpaceOnUse"><path class="ink" d="M3 0V6"/></pattern>
         <pattern id="pattern-part" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)">\
         <path class="ink" d="M0 3H6"/></pattern>
         <pattern id="pattern-1" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">\

@@ -1,3 +1,5 @@
+import Support
+
 /// A piece of HTML. Markup comes from literals of the source code alone: an interpolated text is escaped, an interpolated
 /// ``HTML`` is inserted as it is, and there is no conversion from a text that is known only at run time.
 ///

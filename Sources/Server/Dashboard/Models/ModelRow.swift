@@ -1,3 +1,5 @@
+import Support
+
 /// A line of the table of models.
 struct ModelRow: Sendable, Encodable {
     let name: String

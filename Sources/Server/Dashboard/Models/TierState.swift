@@ -2,7 +2,7 @@
 struct TierState: Sendable, Encodable {
     /// What the bytes of a part are.
     enum Kind: String, Sendable, Encodable, CaseIterable {
-        case leased, pinned, evictable, onlyCopy, other, free
+        case leased, pinned, evictable, onlyCopy, loading, other, free
 
         /// The word for people.
         var label: String {
@@ -11,6 +11,7 @@ struct TierState: Sendable, Encodable {
             case .pinned: "Pinned"
             case .evictable: "Evictable"
             case .onlyCopy: "Only copy"
+            case .loading: "Loading"
             case .other: "Stored"
             case .free: "Free"
             }
@@ -23,7 +24,8 @@ struct TierState: Sendable, Encodable {
             case .pinned: "A pin holds their revision."
             case .evictable: "An origin has them, too."
             case .onlyCopy: "No checked origin has them."
-            case .other: "Not divided yet."
+            case .loading: "Being copied into the tier."
+            case .other: "Not divided yet: the sum over all shards takes a moment."
             case .free: "Below the limit of the tier."
             }
         }

@@ -1,3 +1,5 @@
+import Support
+
 /// The nodes of a fleet, and the version of each model on each.
 enum FleetSection {
     static func html(_ fleet: FleetOverview) -> HTML {

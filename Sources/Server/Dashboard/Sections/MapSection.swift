@@ -1,12 +1,14 @@
+import Pictures
+import Support
+
 /// The treemap of the disk.
 enum MapSection {
     /// Rectangles are laid out for this shape; the style sheet gives the picture the same.
     private static let (width, height) = (1000.0, 460.0)
 
     static func html(_ level: MapLevel) -> HTML {
-        let boxes = Squarified.layout(
-            level.tiles.map { Double($0.bytes) },
-            in: .init(x: 0, y: 0, width: width, height: height))
+        let boxes = Treemap.tiles(
+            level.tiles.map { Double($0.bytes) }, in: Rectangle(x: 0, y: 0, width: width, height: height))
         let tiles: [HTML] = zip(level.tiles, boxes).map { tile($0, $1) }
         let steps: [HTML] = level.path.map { "<li><a href=\"\($0.link)\" data-map>\($0.name)</a></li>" }
         let absent = level.absent > 0 ? ", \(Quantity.bytes(level.absent)) of them not on disk" : ""
@@ -39,37 +41,45 @@ enum MapSection {
             """
     }
 
-    private static func tile(_ tile: MapLevel.Tile, _ box: Squarified.Box) -> HTML {
+    private static func tile(_ tile: MapLevel.Tile, _ box: Rectangle) -> HTML {
         guard box.width > 0, box.height > 0 else { return "" }
         func percent(_ value: Double, of whole: Double) -> HTML { "\(value / whole * 100)%" }
         let present = tile.bytes > 0 ? Double(tile.bytes - min(tile.absent, tile.bytes)) / Double(tile.bytes) : 1
-        let label: HTML =
-            box.width > 64 && box.height > 24
+        // The hatched part is below, and above if it is the larger one: the text is on the larger part.
+        let isMostlyAbsent = present < 0.5
+        let hatch: HTML? =
+            present < 1
             ? """
-            <text class="tile-name" x="6" y="17">\(tile.name)</text>\
-            \(box.height > 44
-                ? "<text class=\"tile-detail\" x=\"6\" y=\"33\">\(Quantity.bytes(tile.bytes))</text>" : "")\
-            \(box.height > 62 && !tile.detail.isEmpty
-                ? "<text class=\"tile-detail\" x=\"6\" y=\"49\">\(tile.detail)</text>" : "")
-            """ : ""
+            <rect class="tile-ground" y="\(isMostlyAbsent ? 0 : present * 100)%" width="100%" \
+            height="\((1 - present) * 100)%"/>\
+            <rect y="\(isMostlyAbsent ? 0 : present * 100)%" width="100%" height="\((1 - present) * 100)%" \
+            fill="url(#pattern-absent)"/>
+            """ : nil
         let title = description(tile)
-        let body: HTML = """
-            <title>\(title)</title>\
-            <rect class="heat-\(tile.heatClass)" width="100%" height="100%"/>\
-            \(present < 1
-                ? """
-                <rect class="tile-ground" x="\(present * 100)%" width="\((1 - present) * 100)%" height="100%"/>\
-                <rect x="\(present * 100)%" width="\((1 - present) * 100)%" height="100%" fill="url(#pattern-absent)"/>
-                """ : "")\
-            <rect class="tile-edge\(tile.isShared ? " shared" : "")" width="100%" height="100%"/>
-            """
-        let ink: HTML = "<g class=\"ink-\(present < 0.5 ? 0 : tile.heatClass)\">\(label)</g>"
         let frame: HTML = """
             <svg x="\(percent(box.x, of: width))" y="\(percent(box.y, of: height))" \
-            width="\(percent(box.width, of: width))" height="\(percent(box.height, of: height))">\(body)\(ink)</svg>
+            width="\(percent(box.width, of: width))" height="\(percent(box.height, of: height))"><title>\(title)</title>\
+            <rect class="heat-\(tile.heatClass)" width="100%" height="100%"/>\(hatch)\
+            <rect class="tile-edge\(tile.isShared ? " shared" : "")" width="100%" height="100%"/>\
+            \(label(tile, box, ink: isMostlyAbsent ? "absent" : "\(tile.heatClass)"))</svg>
             """
         guard let link = tile.link else { return frame }
         return "<a href=\"\(link)\" data-map aria-label=\"\(title)\">\(frame)</a>"
+    }
+
+    /// The texts that have room in a tile. Those of narrow tiles are left out on narrow screens.
+    private static func label(_ tile: MapLevel.Tile, _ box: Rectangle, ink: HTML) -> HTML {
+        guard box.width > 64, box.height > 24 else { return "" }
+        let size: HTML? =
+            box.height > 44
+            ? "<text class=\"tile-detail\" x=\".5em\" y=\"2.7em\">\(Quantity.bytes(tile.bytes))</text>" : nil
+        let detail: HTML? =
+            box.height > 62 && !tile.detail.isEmpty
+            ? "<text class=\"tile-detail\" x=\".5em\" y=\"4em\">\(tile.detail)</text>" : nil
+        return """
+            <g class="ink-\(ink)\(box.width < 190 ? " narrow" : "")">\
+            <text class="tile-name" x=".5em" y="1.3em">\(tile.name)</text>\(size)\(detail)</g>
+            """
     }
 
     private static func description(_ tile: MapLevel.Tile) -> String {

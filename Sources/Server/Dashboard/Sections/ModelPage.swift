@@ -1,3 +1,5 @@
+import Support
+
 /// The page of a model.
 enum ModelPage {
     static func html(_ model: ModelDetails) -> HTML {
@@ -138,11 +140,11 @@ enum ModelPage {
         let rows: [HTML] = model.origins.map { origin in
             let answer: HTML =
                 if let checked = origin.checked, checked >= origin.absent ?? 0 {
-                    HealthMark.html(.good, ["held it \(Quantity.age(checked))"])
+                    HealthMark.html(.good, word: "has it", ["answered \(Quantity.age(checked))"])
                 } else if let absent = origin.absent {
-                    HealthMark.html(.critical, ["lacked it \(Quantity.age(absent))"])
+                    HealthMark.html(.critical, word: "lacks it", ["answered \(Quantity.age(absent))"])
                 } else {
-                    HealthMark.html(.warning, ["never checked"])
+                    HealthMark.html(.warning, word: "never checked", [])
                 }
             return """
                 <tr><th scope="row">\(origin.url)</th><td>\(answer)</td>\

@@ -1,3 +1,5 @@
+import Support
+
 /// The table of models: search, order and pages by parameters of the URL.
 enum ModelSection {
     static func html(_ rows: [ModelRow], _ selection: ModelSelection) -> HTML {

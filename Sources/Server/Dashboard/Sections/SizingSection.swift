@@ -1,3 +1,6 @@
+import Foundation
+import Support
+
 /// How much disk? Miss-ratio curves of the recorded accesses, with the present quota.
 enum SizingSection {
     private static let (width, height) = (900.0, 360.0)
@@ -9,8 +12,7 @@ enum SizingSection {
         """
         <p class="answer">\(sizing.sentence)</p>
         \(picture(sizing))
-        <p class="note">Replayed: \(Quantity.count(sizing.accesses, "access"))\(sizing.accesses == 1 ? "" : "es") of \
-        \(Quantity.seconds(sizing.seconds)). The first use of a shard misses at every size. Policy in use: \
+        <p class="note">Replayed: \(sizing.accesses) uses of shards in \(Quantity.seconds(sizing.seconds)). The first use of a shard misses at every size. Policy in use: \
         \(sizing.policy). “bound” is the least that any policy could reach.</p>
         \(table(sizing))
         """
@@ -38,19 +40,16 @@ enum SizingSection {
             text-anchor="middle">\(Quantity.bytes(bytes))</text>
             """
         }
-        var ends: [Double] = []
+        let ends = Chart.apart(
+            sizing.lines.map { line in y(line.points.max { $0.bytes < $1.bytes }?.missRatio ?? 0) }, least: top)
         let lines: [HTML] = sizing.lines.enumerated().map { number, line in
             var path: HTML = ""
             for (place, point) in line.points.sorted(by: { $0.bytes < $1.bytes }).enumerated() {
                 path += "\(place == 0 ? "M" : "L")\(x(point.bytes)) \(y(point.missRatio))"
             }
-            // The names of curves that end together lie one below the other.
-            var end = y(line.points.max { $0.bytes < $1.bytes }?.missRatio ?? 0)
-            while let near = ends.first(where: { abs($0 - end) < 14 }), end > top { end = near - 14 }
-            ends.append(end)
             return """
                 <path class="line line-\(number % Chart.styles)" d="\(path)"/>\
-                <text class="end" x="\(left + plotWidth + 8)" y="\(end + 4)">\(line.name)</text>
+                <text class="end" x="\(left + plotWidth + 8)" y="\(ends[number] + 4)">\(line.name)</text>
                 """
         }
         let quota: HTML? = sizing.quota.flatMap { quota in

@@ -1,3 +1,5 @@
+import Support
+
 /// The bars of the tiers: what their bytes are, their limits, and their health.
 enum TierSection {
     static func html(_ tiers: [TierState], _ processes: [ProcessState]) -> HTML {
@@ -22,7 +24,7 @@ enum TierSection {
     /// The second sign beside the colour; none for the plain kinds.
     private static func pattern(_ kind: TierState.Kind, _ x: HTML, _ width: HTML, height: Int) -> HTML {
         switch kind {
-        case .pinned, .onlyCopy, .leased:
+        case .pinned, .onlyCopy, .leased, .loading:
             "<rect x=\"\(x)\" width=\"\(width)\" height=\"\(height)\" fill=\"url(#pattern-\(kind.style))\"/>"
         default: ""
         }
@@ -46,10 +48,13 @@ enum TierSection {
         }
         let marks: [HTML] = tier.marks.map { mark in
             let x = min(Double(mark.bytes) / whole * 100, 100)
+            // The label of the lowest mark is to its left, and no label leaves the bar: so they do not overlap.
+            let isLowest = mark.bytes == tier.marks.map(\.bytes).min() && tier.marks.count > 1
+            let isAtEnd = !isLowest && x > 80
             return """
-                <line class="mark" x1="\(x)%" x2="\(x)%" y1="0" y2="34"/>\
-                <text class="mark-label" x="\(x)%" dx="\(x > 85 ? -4 : 4)" y="42" \
-                text-anchor="\(x > 85 ? "end" : "start")">\(mark.label)</text>
+                <line class="mark" x1="\(x)%" x2="\(x)%" y1="0" y2="33"/>\
+                <text class="mark-label" x="\(isAtEnd ? 100 : x)%" dx="\(isAtEnd ? 0 : isLowest ? -3 : 3)" y="44" \
+                text-anchor="\(isLowest || isAtEnd ? "end" : "start")">\(mark.label)</text>
                 """
         }
         let words = tier.parts.filter { $0.bytes > 0 }
@@ -77,8 +82,7 @@ enum TierSection {
             return "<tr><th scope=\"row\">\(process.name)</th><td>\(opened)</td><td>\(tiers)</td></tr>"
         }
         return """
-            <details id="processes"><summary>\(Quantity.count(processes.count, "process"))\
-            \(processes.count == 1 ? "" : "es") with the store open</summary>
+            <details id="processes"><summary>Processes with the store open: \(processes.count)</summary>
             <div class="scroll" tabindex="0" role="region" aria-label="Processes"><table class="plain">
             <thead><tr><th scope="col">Process<th scope="col">Opened<th scope="col">Tiers</tr></thead>
             <tbody>\(rows)</tbody></table></div></details>
@@ -88,8 +92,9 @@ enum TierSection {
 
 /// A mark for the state of a thing: a shape, a colour and a word.
 enum HealthMark {
-    static func html(_ health: TierState.Health, _ reasons: [String]) -> HTML {
-        let (word, shape): (String, HTML) =
+    /// - Parameter word: replaces `healthy`, `warning` or `critical`.
+    static func html(_ health: TierState.Health, word: String? = nil, _ reasons: [String]) -> HTML {
+        let (known, shape): (String, HTML) =
             switch health {
             case .good: ("healthy", "<circle cx=\"7\" cy=\"7\" r=\"5\"/>")
             case .warning: ("warning", "<path d=\"M7 1 13.5 12.5H.5Z\"/>")
@@ -97,7 +102,7 @@ enum HealthMark {
             }
         return """
             <span class="health health-\(health.rawValue)"><svg width="14" height="14" viewBox="0 0 14 14" \
-            aria-hidden="true">\(shape)</svg> \(word)\(reasons.isEmpty ? "" : ": ")\(reasons.joined(separator: "; "))</span>
+            aria-hidden="true">\(shape)</svg> \(word ?? known)\(reasons.isEmpty ? "" : ": ")\(reasons.joined(separator: "; "))</span>
             """
     }
 }

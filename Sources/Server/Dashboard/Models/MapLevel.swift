@@ -1,3 +1,5 @@
+import Support
+
 /// A level of the treemap of the disk: models, the layers of a model, or the shards of a layer.
 struct MapLevel: Sendable, Encodable {
     /// A rectangle.
