@@ -26,7 +26,7 @@ let modules: [Target] = [
         resources: [
             "v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing", "v0006_shard_version",
             "v0007_names", "v0008_store_identity", "v0009_imports", "v0010_revision_origins",
-            "v0011_removal_slices", "v0012_cutting_rule",
+            "v0011_removal_slices", "v0012_cutting_rule", "v0013_activity",
         ].map { .embedInCode("\($0).sql") }),
     .target(
         name: "Storage",
@@ -51,6 +51,7 @@ let modules: [Target] = [
             .product(name: "Crypto", package: "swift-crypto"),
             .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "Logging", package: "swift-log"),
+            .product(name: "Metrics", package: "swift-metrics"),
         ]),
 ]
 
@@ -88,6 +89,7 @@ let services: [Target] = [
             .product(name: "HummingbirdCore", package: "hummingbird"),
             .product(name: "Logging", package: "swift-log"),
             .product(name: "NIOCore", package: "swift-nio"),
+            .product(name: "NIOHTTP1", package: "swift-nio"),
             .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
             .product(name: "NIOPosix", package: "swift-nio"),
             .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -125,6 +127,7 @@ let services: [Target] = [
             .product(name: "Logging", package: "swift-log"),
         ],
         exclude: ["build-facts"],
+        resources: ["dashboard.json", "alerts.yml"].map { .embedInCode("Monitoring/\($0)") },
         plugins: ["BuildFacts"]),
     // Writes the commit and the packages of a build, for `weightstore version`.
     .plugin(name: "BuildFacts", capability: .buildTool(), path: "Sources/BuildFacts"),
@@ -147,7 +150,7 @@ let tests: [Target] = [
         dependencies: [
             "TestSupport", "Support", "Files", "ModelFormats", "DeviceMemory", "Storage", "Policies", "Tiers",
             "WeightStore", "Migrations", .product(name: "GRDB", package: "GRDB.swift"),
-            .product(name: "Logging", package: "swift-log"),
+            .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
         ]),
 ]
 
@@ -224,6 +227,7 @@ let dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
 ]
 
 let serviceDependencies: [Package.Dependency] = [

@@ -16,6 +16,20 @@ struct ListenOptions: ParsableArguments {
             valueName: "port"))
     private var givenPort: Int?
     @Option(
+        name: .customLong("admin-port"),
+        help: ArgumentHelp(
+            "A second port, for /metrics, /livez and /readyz alone, which answers while the other is busy; with 0 the system "
+                + "picks a free one (default: $WEIGHTSTORE_ADMIN_PORT, or none).", valueName: "port"))
+    private var givenAdminPort: Int?
+    @Option(
+        name: .customLong("ready-free"),
+        help: ArgumentHelp("/readyz fails if the disk has fewer free bytes.", valueName: "size"))
+    private var readyFree = ByteSize(argument: "64MiB")!
+    @Option(
+        name: .customLong("ready-damage"),
+        help: ArgumentHelp("/readyz fails if a larger share of the weights is damaged or missing.", valueName: "share"))
+    private var readyDamage = Share(argument: "5%")!
+    @Option(
         name: .customLong("tls-certificate"),
         help: ArgumentHelp(
             "Serve https with this certificate (PEM: the server's certificate, then the intermediate ones). A renewed "
@@ -30,6 +44,9 @@ struct ListenOptions: ParsableArguments {
 
     var host: String { givenHost ?? Setting.environment("WEIGHTSTORE_HOST") ?? "127.0.0.1" }
     var port: Int { givenPort ?? Setting.environment("WEIGHTSTORE_PORT").flatMap { Int(decimal: $0) } ?? 8000 }
+    private var adminPort: Int? {
+        givenAdminPort ?? Setting.environment("WEIGHTSTORE_ADMIN_PORT").flatMap { Int(decimal: $0) }
+    }
     private var tlsCertificate: String? { givenCertificate ?? Setting.environment("WEIGHTSTORE_TLS_CERTIFICATE") }
     private var tlsKey: String? { givenKey ?? Setting.environment("WEIGHTSTORE_TLS_KEY") }
 
@@ -38,6 +55,17 @@ struct ListenOptions: ParsableArguments {
             throw ValidationError("WEIGHTSTORE_PORT=\(text): must be between 0 and 65535")
         }
         guard 0...65535 ~= port else { throw ValidationError("--port \(port): must be between 0 and 65535") }
+        if let text = Setting.environment("WEIGHTSTORE_ADMIN_PORT"), Int(decimal: text) == nil {
+            throw ValidationError("WEIGHTSTORE_ADMIN_PORT=\(text): must be between 0 and 65535")
+        }
+        if let adminPort {
+            guard 0...65535 ~= adminPort else {
+                throw ValidationError("--admin-port \(adminPort): must be between 0 and 65535")
+            }
+            guard adminPort == 0 || adminPort != port else {
+                throw ValidationError("--admin-port \(adminPort): must be another port than --port")
+            }
+        }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key must be given together.")
         }
@@ -52,6 +80,10 @@ struct ListenOptions: ParsableArguments {
     ///   - file: where changed tokens are read.
     func settings(_ tokens: [AccessToken]?, from file: AccessTokenFile) throws -> ServerOptions {
         var settings = ServerOptions(host: host, port: port, tokens: tokens)
+        settings.adminPort = adminPort
+        settings.readiness.leastFreeBytes = readyFree.bytes
+        settings.readiness.mostDamaged = readyDamage.fraction
+        settings.build = (ProgramVersion.current, BuildFacts.commit ?? "")
         if file.isPolled { settings.changedTokens = { try file.changed() } }
         if let tlsCertificate, let tlsKey {
             settings.certificate = try ServerCertificate(certificate: tlsCertificate, key: tlsKey)
@@ -63,6 +95,9 @@ struct ListenOptions: ParsableArguments {
     func url(port: Int) -> String {
         "\(isEncrypted ? "https" : "http")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
+
+    /// The URL of the operator's listener; nil if the server has none.
+    func adminURL(of server: HubServer) -> String? { server.adminPort.map { url(port: $0) } }
 }
 
 extension ServerOptions {

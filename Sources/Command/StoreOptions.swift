@@ -39,10 +39,12 @@ struct StoreLocation: ParsableArguments {
     /// Prints the library's warnings.
     var logger: Logger { Logger(label: "weightstore") { _ in DiagnosticLogHandler() } }
 
-    /// - Parameter limitRate: the most bytes per second to fetch from origins.
-    func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
+    /// - Parameters:
+    ///   - limitRate: the most bytes per second to fetch from origins.
+    ///   - log: receives the library's events, in a service; nil prints warnings.
+    func open(create: Bool = false, limitRate: Int? = nil, log: Logger? = nil) throws -> Store {
         Suggestion.store.withLock { $0 = path }
-        return try Self.open(path, create: create, limitRate: limitRate, logger: logger)
+        return try Self.open(path, create: create, limitRate: limitRate, logger: log ?? logger)
     }
 
     static func open(_ path: String, create: Bool, limitRate: Int? = nil, logger: Logger) throws -> Store {
@@ -69,8 +71,8 @@ struct StoreOptions: ParsableArguments {
     func noteReadOnly(_ store: Store) { location.noteReadOnly(store) }
 
     /// As `StoreLocation.open`.
-    func open(create: Bool = false, limitRate: Int? = nil) throws -> Store {
-        try location.open(create: create, limitRate: limitRate)
+    func open(create: Bool = false, limitRate: Int? = nil, log: Logger? = nil) throws -> Store {
+        try location.open(create: create, limitRate: limitRate, log: log)
     }
 }
 

@@ -38,7 +38,9 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(name: "Memory tiers:", subcommands: [Load.self, Warm.self, Bench.self]),
             CommandGroup(
                 name: "Mount and server:",
-                subcommands: [MountCommand.self, Serve.self, TokenCommand.self, ServiceCommand.self]),
+                subcommands: [
+                    MountCommand.self, Serve.self, TokenCommand.self, ServiceCommand.self, MonitoringCommand.self,
+                ]),
             CommandGroup(
                 name: "Fleet:",
                 subcommands: [Push.self, Rollback.self, Check.self, Sync.self, Node.self, FleetCommand.self]),

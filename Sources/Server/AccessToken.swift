@@ -1,5 +1,6 @@
 import Foundation
 import WeightStore
+import WireFormats
 
 /// A token that a client must send. Only its digest is kept, so that it cannot be logged, and the duration of a
 /// comparison does not reveal it.
@@ -8,6 +9,8 @@ import WeightStore
 ///
 ///     s3cret                                     the token itself: it may read everything
 ///     sha256:<64 digits> name scope 1764150000   the digest of a token, its name and scope, and when it was made
+///
+/// The second form may end with patterns of names of models, separated by commas: the token reads these models alone.
 public struct AccessToken: Sendable {
     /// What a token allows.
     public enum Scope: String, Sendable, Codable, CaseIterable {
@@ -23,6 +26,8 @@ public struct AccessToken: Sendable {
     public let scope: Scope
     /// When it was made, in seconds since 1970; nil if that is not known.
     public let created: Int?
+    /// The models that the token reads; nil for all.
+    public let models: ModelPatterns?
     private let digest: ContentDigest
 
     /// The most bytes of a name.
@@ -43,7 +48,7 @@ public struct AccessToken: Sendable {
         guard text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else {
             throw .token(source: source, reason: "must consist of printable ASCII characters without spaces")
         }
-        self.init(name: nil, scope: .read, created: nil, digest: Self.digest(text))
+        self.init(name: nil, scope: .read, created: nil, models: nil, digest: Self.digest(text))
     }
 
     /// A line of a file of tokens.
@@ -58,26 +63,35 @@ public struct AccessToken: Sendable {
             try self.init(line, source: source)
             return
         }
-        guard 3...4 ~= words.count, let digest = ContentDigest(hex: first) else {
-            throw .token(source: source, reason: "must have the form \"sha256:<64 digits> name scope time\"")
+        guard 3...5 ~= words.count, let digest = ContentDigest(hex: first) else {
+            throw .token(source: source, reason: "must have the form \"sha256:<64 digits> name scope time models\"")
         }
         guard let scope = Scope(rawValue: words[2]) else {
             let known = Scope.allCases.map(\.rawValue).joined(separator: " and ")
             throw .token(source: source, reason: "its scope is unknown; \(known) are known")
         }
-        let created = words.count == 4 ? Int(decimal: words[3]) : nil
+        let created = words.count > 3 ? Int(decimal: words[3]) : nil
         guard words.count == 3 || created != nil else {
             throw .token(source: source, reason: "its time must be a number of seconds since 1970")
         }
         let name = try Self.check(name: words[1], source: source)
-        self.init(name: name, scope: scope, created: created, digest: digest)
+        let models = words.count > 4 ? try ModelPatterns(text: words[4], source: source) : nil
+        try Self.check(models, in: scope, source: source)
+        self.init(name: name, scope: scope, created: created, models: models, digest: digest)
     }
 
-    private init(name: String?, scope: Scope, created: Int?, digest: ContentDigest) {
+    private init(name: String?, scope: Scope, created: Int?, models: ModelPatterns?, digest: ContentDigest) {
         self.name = name
         self.scope = scope
         self.created = created
+        self.models = models
         self.digest = digest
+    }
+
+    private static func check(_ models: ModelPatterns?, in scope: Scope, source: String) throws(ServerError) {
+        guard models == nil || scope == .read else {
+            throw .token(source: source, reason: "only a token of the scope \"read\" has patterns of models")
+        }
     }
 
     /// A new token with a random text: `hf_` with letters and digits, as clients of the Hugging Face Hub expect it.
@@ -85,24 +99,33 @@ public struct AccessToken: Sendable {
     /// - Parameters:
     ///   - name: by which it is listed and removed: 1 to 64 letters, digits, `.`, `_`, `-` and `@`.
     ///   - scope: what it allows.
+    ///   - models: patterns of the models that it reads; nil for all.
     ///   - created: the present time, in seconds since 1970.
     /// - Returns: the token, and its text, which is stored nowhere.
-    /// - Throws: ``ServerError/token(source:reason:)`` if the name is not valid.
+    /// - Throws: ``ServerError/token(source:reason:)`` if the name is not valid, or the scope has no models.
     public static func make(
-        name: String, scope: Scope, created: Int
+        name: String, scope: Scope, models: ModelPatterns? = nil, created: Int
     ) throws(ServerError) -> (token: AccessToken, text: String) {
         let checked = try check(name: name, source: "token \(name)")
+        try check(models, in: scope, source: "token \(name)")
         // The system's generator is suitable for secrets.
         var generator = SystemRandomNumberGenerator()
         var random: [UInt8] = []
         for _ in 0..<letters { random.append(alphabet[Int.random(in: 0..<alphabet.count, using: &generator)]) }
         let text = "hf_" + String(decoding: random, as: UTF8.self)
-        return (AccessToken(name: checked, scope: scope, created: created, digest: digest(text)), text)
+        return (
+            AccessToken(name: checked, scope: scope, created: created, models: models, digest: digest(text)), text
+        )
     }
 
     /// The line of a file of tokens; nil for a token without a name, which has no other form than its text.
     public var line: String? {
-        name.map { "sha256:\(digest.hex) \($0) \(scope.rawValue)" + (created.map { " \($0)" } ?? "") }
+        name.map { name in
+            // The patterns follow the time, so a token with them always has one.
+            let moment = created ?? models.map { _ in 0 }
+            return "sha256:\(digest.hex) \(name) \(scope.rawValue)" + (moment.map { " \($0)" } ?? "")
+                + (models.map { " \($0)" } ?? "")
+        }
     }
 
     /// The tokens of a file.
@@ -130,14 +153,41 @@ public struct AccessToken: Sendable {
         return name
     }
 
-    /// Whether the token allows requests that need a scope.
-    func allows(_ needed: Scope) -> Bool { scope == .read || scope == needed }
+    /// The answer to a request for what the token does not allow; nil if it allows it. Other models do not exist for a token
+    /// with patterns.
+    func refusal(of content: Route.Content) -> HubError? {
+        switch content {
+        case .state: nil
+        case .metrics: scope == .metrics || models == nil ? nil : .outOfScope
+        case .client, .models, .blob, .manifest: scope == .read ? nil : .outOfScope
+        case .store: scope == .read && models == nil ? nil : .outOfScope
+        case .model(let name): scope != .read ? .outOfScope : reads(name) ? nil : .noModel
+        }
+    }
+
+    /// Whether the token reads a model.
+    func reads(_ model: String) -> Bool { models?.contains(model) ?? true }
+
+    /// The token of a client that sends the field `Authorization`, for a response with this content.
+    ///
+    /// - Parameter tokens: those that the server accepts; nil if it requires none.
+    /// - Returns: nil if none is required.
+    /// - Throws: the refusal.
+    static func client(
+        _ field: String?, reading content: Route.Content, among tokens: [AccessToken]?
+    ) throws(HubError) -> AccessToken? {
+        guard let tokens, content != .state else { return nil }
+        guard let field else { throw .unauthorized(isMissing: true) }
+        guard let token = shown(by: field, of: tokens) else { throw .unauthorized(isMissing: false) }
+        if let refusal = token.refusal(of: content) { throw refusal }
+        return token
+    }
 
     /// The token that the field `Authorization` contains: as `Bearer`, or as the password of `Basic`, for which browsers
     /// prompt.
     ///
     /// - Returns: nil if it is none of `tokens`.
-    static func shown(by field: String, of tokens: [AccessToken]) -> AccessToken? {
+    private static func shown(by field: String, of tokens: [AccessToken]) -> AccessToken? {
         let parts = field.split(separator: " ", maxSplits: 1)
         guard parts.count == 2 else { return nil }
         let value = parts[1].trimmingCharacters(in: .whitespaces)

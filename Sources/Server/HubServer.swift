@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import Origins
 import ServiceLifecycle
+import Synchronization
 import WeightStore
 
 /// An HTTP server for the contents of a store: for clients of the Hugging Face Hub, peers and browsers.
@@ -27,6 +28,10 @@ public final class HubServer: Sendable {
     /// For the messages of the frameworks.
     private let logger: Logger
     private let stopping = AsyncStream<Void>.makeStream()
+    private let boundAdminPort = Mutex<Int?>(nil)
+
+    /// The port of the operator's listener, as soon as the server listens; nil without ``ServerOptions/adminPort``.
+    public var adminPort: Int? { boundAdminPort.withLock { $0 } }
 
     /// - Parameters:
     ///   - pullThrough: fetches models and files that the store lacks; with nil the response is 404.
@@ -58,7 +63,16 @@ public final class HubServer: Sendable {
     /// - Parameter listening: called with the port as soon as connections are accepted.
     /// - Throws: ``ServerError/bind(host:port:reason:)``.
     public func run(listening: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
-        var services: [any Service] = [application(listening), flush]
+        var services: [any Service] = []
+        var admin: AdminListener?
+        if let port = options.adminPort {
+            let listener = AdminListener(options, responder)
+            let bound = try await listener.bind(to: port)
+            boundAdminPort.withLock { $0 = bound }
+            services.append(listener)
+            admin = listener
+        }
+        services += [application(listening), flush]
         services += renewals
         var configuration = ServiceGroupConfiguration(services: services, logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(options.drainSeconds)
@@ -70,16 +84,24 @@ public final class HubServer: Sendable {
             }
             do {
                 try await group.run()
-            } catch let error as IOError {
-                throw ServerError.bind(
-                    host: options.host, port: options.port, reason: "\(String(cString: strerror(error.errnoCode)))")
-            } catch is SocketAddressError.UnknownHost {
-                throw ServerError.bind(
-                    host: options.host, port: options.port, reason: "the host name cannot be resolved")
+            } catch {
+                await admin?.close()
+                throw Self.failure(error, host: options.host, port: options.port)
             }
             tasks.cancelAll()
         }
         try await flush.now()
+    }
+
+    /// The error for a failure to listen, and other errors as they are.
+    static func failure(_ error: any Error, host: String, port: Int) -> any Error {
+        switch error {
+        case let error as IOError:
+            ServerError.bind(host: host, port: port, reason: "\(String(cString: strerror(error.errnoCode)))")
+        case is SocketAddressError.UnknownHost:
+            ServerError.bind(host: host, port: port, reason: "the host name cannot be resolved")
+        default: error
+        }
     }
 
     private func application(_ listening: @escaping @Sendable (Int) -> Void) -> Application<Responder> {

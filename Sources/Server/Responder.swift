@@ -12,12 +12,12 @@ import WireFormats
 struct Responder: HTTPResponder {
     private let hub: Hub
     private let peers: Peers
-    private let operation: OperatorPages
+    let operation: OperatorPages
     /// The hub that has what a store has not, without a slash at the end.
     private let upstream: String?
     private let currentTokens: Shared<Mutex<[AccessToken]?>>
     private let metrics: Metrics
-    private let logger: Logger
+    let logger: Logger
 
     init(
         _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads,
@@ -29,35 +29,43 @@ struct Responder: HTTPResponder {
             store: store, threads: threads, readers: readers, pulls: PullGate(pullThrough, fetches, logger: logger),
             fetches: ByteFetches(fetches), pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
-        operation = OperatorPages(store: store, threads: threads, metrics: metrics, fetches: fetches)
+        operation = OperatorPages(
+            store: store, options, threads: threads, metrics: metrics, fetches: fetches, logger: logger)
         // Its URL may have a user, which no client may see.
         upstream = options.upstream.flatMap { Address($0)?.name }.map { $0.dropping(byteSuffix: "/") ?? $0 }
         currentTokens = Shared(Mutex(options.tokens))
         self.logger = logger
     }
 
-    private var tokens: [AccessToken]? { currentTokens.value.withLock { $0 } }
+    /// The tokens that are accepted; nil if none is required.
+    var tokens: [AccessToken]? { currentTokens.value.withLock { $0 } }
 
     /// Requires one of these tokens from now on.
     func setTokens(_ tokens: [AccessToken]) { currentTokens.value.withLock { $0 = tokens } }
 
     func respond(to request: Request, context: ConnectionContext) async throws -> Response {
-        let line = AccessLine(request, peer: context.peer, logger: logger)
-        let answer: Answer
+        let record = RequestRecord(request.headers)
+        let context = context.answering(record)
+        let line = AccessLine(request, peer: context.peer, record, logger: logger)
+        var answer: Answer
         do {
-            answer = try await ConnectionContext.$current.withValue(context) { try await self.answer(request) }
+            answer = try await ConnectionContext.$current.withValue(context) {
+                try await self.answer(request, record)
+            }
         } catch {
             let failure = HubError(error)
             answer = Answer(failure)
-            if failure.isOfServer { logger.error("\(line.request): \(error)") }
+            if failure.isOfServer { line.fail(error) }
         }
+        answer.fields[.xRequestID] = record.id
         metrics.answered(request.method, answer.status)
         return response(answer, to: request, context, line)
     }
 
-    private func answer(_ request: Request) async throws -> Answer {
+    private func answer(_ request: Request, _ record: RequestRecord) async throws -> Answer {
         let route = try Route(request.uri.path)
-        if route != .health { try authorize(request, for: route == .metrics ? .metrics : .read) }
+        let client = try client(of: request, reading: route.content)
+        record.token = client?.name
         if case .otherRepository(let kind) = route { return try elsewhere(kind, request) }
         if case .pathsInfo(let model, let revision) = route {
             guard request.method == .post else { throw HubError.method(allowed: "POST") }
@@ -66,28 +74,45 @@ struct Responder: HTTPResponder {
         guard [.get, .head].contains(request.method) else { throw HubError.method(allowed: "GET, HEAD") }
         switch route {
         case .page: return try await operation.page()
-        // Without the token, /health names no model.
-        case .health: return try await operation.health(namesShards: (try? authorize(request, for: .read)) != nil)
-        case .metrics: return try await operation.text()
+        case .live: return operation.life()
+        // Without a token that reads everything, it names no model.
+        case .ready:
+            let mayName = (try? self.client(of: request, reading: .store)) != nil || tokens == nil
+            return try await operation.readiness(namesShards: mayName)
+        case .metrics: return try await operation.exposition()
         case .whoAmI: return try hub.whoAmI(request)
-        case .models: return try await hub.models(request)
+        case .models: return try await hub.models(request, for: client)
         case .model(let model, let revision): return try await hub.model(model, revision, request)
         case .tree(let model, let revision, let path): return try await hub.tree(model, revision, path, request)
         case .refs(let model): return try await hub.refs(model)
         case .commits(let model, let revision): return try await hub.commits(model, revision, request)
         case .authCheck(let model): return try await hub.authCheck(model)
         case .discussions(let model): return try await hub.discussions(model)
-        case .file(let model, let revision, let path): return try await hub.file(model, revision, path, request)
+        case .file(let model, let revision, let path):
+            return try await sending(record) { try await hub.file(model, revision, path, request) }
         case .raw(let model, let revision, let path):
-            return try await hub.file(model, revision, path, isRaw: true, request)
+            return try await sending(record) { try await hub.file(model, revision, path, isRaw: true, request) }
         case .registry: return hub.registry()
         case .registryManifest(let model, let tag): return try await hub.registryManifest(model, tag: tag, request)
-        case .registryBlob(let model, let digest): return try await hub.registryBlob(model, digest, request)
+        case .registryBlob(let model, let digest):
+            return try await sending(record) { try await hub.registryBlob(model, digest, request) }
         case .revisions(let model): return try await peers.revisions(model)
-        case .shard(let digest): return try await peers.shard(digest, request, isPublic: tokens == nil)
-        case .manifest(let digest): return try await peers.manifest(digest, request, isPublic: tokens == nil)
+        case .shard(let digest):
+            return try await sending(record) { try await peers.shard(digest, request, for: client) }
+        case .manifest(let digest):
+            return try await sending(record) { try await peers.manifest(digest, request, for: client) }
         case .pathsInfo, .otherRepository: throw HubError.noPage
         }
+    }
+
+    /// A response with bytes of the store, whose first byte is ready.
+    private func sending(_ record: RequestRecord, _ body: () async throws -> Answer) async throws -> Answer {
+        let answer = try await body()
+        record.noteFirstByte()
+        if answer.hasBytes, let seconds = record.firstByte.map({ $0 / .seconds(1) }) {
+            metrics.firstByte(record.source, seconds)
+        }
+        return answer
     }
 
     /// Redirects a request for a dataset, a space or a kernel to the upstream hub.
@@ -102,16 +127,14 @@ struct Responder: HTTPResponder {
         return Answer(status: .temporaryRedirect, fields: [.location: upstream + path])
     }
 
-    private func authorize(_ request: Request, for scope: AccessToken.Scope) throws(HubError) {
-        guard let tokens else { return }
-        guard let field = request.headers[.authorization] else { throw .unauthorized(isMissing: true) }
-        guard let token = AccessToken.shown(by: field, of: tokens) else { throw .unauthorized(isMissing: false) }
-        guard token.allows(scope) else { throw .outOfScope }
+    /// The client's token; nil if the server requires none.
+    private func client(of request: Request, reading content: Route.Content) throws(HubError) -> AccessToken? {
+        try AccessToken.client(request.headers[.authorization], reading: content, among: tokens)
     }
 
-    private func response(_ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine)
-        -> Response
-    {
+    private func response(
+        _ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine
+    ) -> Response {
         var fields = answer.fields
         if answer.status != .notModified { fields[.contentLength] = "\(answer.bytes)" }
         guard request.method != .head else {
@@ -154,8 +177,17 @@ struct ConnectionContext: InitializableFromSource {
     @TaskLocal static var current: ConnectionContext?
 
     private let channel: any Channel
+    /// What is known of the request.
+    private(set) var record: RequestRecord?
 
     init(source: ApplicationRequestContextSource) { channel = source.channel }
+
+    /// The connection while it answers a request.
+    func answering(_ record: RequestRecord) -> ConnectionContext {
+        var context = self
+        context.record = record
+        return context
+    }
 
     var peer: String { channel.remoteAddress?.ipAddress ?? "-" }
 

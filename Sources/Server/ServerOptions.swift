@@ -12,6 +12,16 @@ public struct ServerOptions: Sendable {
     public var changedTokens: (@Sendable () throws -> [AccessToken]?)?
     /// With a certificate the server serves https only; nil means plain http.
     public var certificate: ServerCertificate?
+    /// The port of a second listener, for the operator alone: `/metrics`, `/livez`, `/readyz`. It has threads of its own, so it
+    /// answers while the others are busy. With 0 the system picks a free one; nil means no such listener. Its host and
+    /// certificate are those of the server, and `/metrics` needs a token there, too, if the server requires one.
+    public var adminPort: Int?
+    /// When the server is ready.
+    public var readiness = ReadinessRules()
+    /// The version and the commit of the program, for the metrics.
+    public var build = (version: "", commit: "")
+    /// Returns the state of the node of a fleet, for the metrics. Called on a thread that may block.
+    public var nodeState: (@Sendable () throws -> NodeState)?
     /// The most open connections; further ones wait until one is closed.
     public var connections = 4096
     /// Seconds that a connection may stay without a request, or take to send the head of one.

@@ -37,6 +37,7 @@ extension MemoryTier.State {
         guard let payload = victim.shard.evict() else { return nil }
         resident -= victim.shard.bytes
         evictions += 1
+        activity.addEviction(by: order.name, bytes: victim.shard.bytes)
         if let priority = victim.priority { clock.advance(to: priority, at: StoreClock.coarse) }
         removeIfUnused(victim.shard)
         return payload
@@ -48,7 +49,7 @@ extension MemoryTier.State {
         table[shard.key] = nil
         let count = shard.drainUses()
         if count == 0 { return }
-        uses += count
+        add(count, usesOf: shard)
         forgottenUses.append((shard.digest, count, shard.lastUse))
     }
 }

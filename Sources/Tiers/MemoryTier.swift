@@ -33,6 +33,9 @@ package final class MemoryTier: UseSource {
         let medium: any TierMedium
         let reservation: Reservation
         let work: Work
+        let start = ContinuousClock.now
+        /// Whether the shard's file is fetched first.
+        var isFetched = false
     }
 
     /// The state under the tier's lock.
@@ -57,6 +60,8 @@ package final class MemoryTier: UseSource {
         package var clock = TierClock()
         /// The uses of shards that were removed from the table before `drainUses`.
         var forgottenUses: [(digest: ContentDigest, count: Int, last: Int64)] = []
+        /// What was counted since the last `drainUses`.
+        var activity = TierActivity()
         /// Whether shards are being evicted in the background.
         var isTrimming = false
         /// The memory of the tier; nil once the tier is closed.
@@ -228,20 +233,22 @@ package final class MemoryTier: UseSource {
     }
 
     /// Returns the uses of shards since the last call, and the age of each shard's last use.
-    package func drainUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)] {
+    package func drainUses() -> DrainedUses {
         let now = StoreClock.coarse
         return state.withLock { state in
-            var taken = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
+            var drained = DrainedUses()
+            drained.uses = state.forgottenUses.map { ($0.digest, $0.count, Double(now - $0.last) / 1e9) }
             state.forgottenUses = []
             for shard in state.table.values {
                 let count = shard.drainUses()
                 if count > 0 {
-                    taken.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
+                    drained.uses.append((shard.digest, count, Double(now - shard.lastUse) / 1e9))
                     shard.account.add(count, at: shard.lastUse)
+                    state.add(count, usesOf: shard)
                 }
-                state.uses += count
             }
-            return taken
+            drained.activity = state.activity.drain(tier)
+            return drained
         }
     }
 
@@ -407,7 +414,7 @@ package final class MemoryTier: UseSource {
             } else if request.whenQueued, request.isUse, shard.phase == .arriving {
                 shard.leaseAgain()
                 request.hold(shard)
-                state.misses += 1
+                state.add(1, missesOf: shard)
             } else {
                 state.inFlight[shard.key]!.requests.append(request)
                 request.expect()
@@ -441,9 +448,11 @@ package final class MemoryTier: UseSource {
     }
 
     /// Fetches the shard's file, then loads the shard.
-    private func fetch(_ load: PreparedLoad, _ fetcher: TierFetcher, after error: StorageError) {
-        let shard = load.shard
-        fetcher.start(shard.digest, after: error, load.work) { [self] fetched in
+    private func fetch(_ first: PreparedLoad, _ fetcher: TierFetcher, after error: StorageError) {
+        let shard = first.shard
+        var load = first
+        load.isFetched = true
+        fetcher.start(shard.digest, after: error, load.work) { [self, load] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
             load.medium.load(
                 shard, at: path(shard.digest), into: load.reservation, load.work
@@ -466,7 +475,7 @@ package final class MemoryTier: UseSource {
             state.inFlight[shard.key] = flight
             let uses = queued.count(where: \.isUse)
             shard.beginArriving(payload, leases: queued.count, uses: uses)
-            state.misses += uses
+            state.add(uses, missesOf: shard)
             return queued
         }
         for request in requests { request.settle(.success(shard)) }
@@ -503,12 +512,16 @@ package final class MemoryTier: UseSource {
                 shard.account.begin(at: now)
                 let uses = requests.count(where: \.isUse)
                 shard.finishLoading(payload, leases: requests.count, uses: uses, at: now)
-                state.misses += uses
+                state.add(uses, missesOf: shard)
                 state.resident += shard.bytes
                 state.loaded += shard.bytes
-            case .failure:
+                state.activity.addLoad(
+                    bytes: shard.bytes, seconds: (ContinuousClock.now - load.start) / .seconds(1),
+                    isFetched: load.isFetched)
+            case .failure(let error):
                 shard.failLoading()
                 state.failures += 1
+                if !(error is CancellationError) { state.activity.failures += 1 }
                 state.removeIfUnused(shard)
             }
             return requests

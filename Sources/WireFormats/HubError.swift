@@ -96,7 +96,7 @@ package enum HubError: Error, Equatable {
         case .badRequest(let reason): "Bad request: \(reason)"
         case .unauthorized(isMissing: true): "A token is required (Authorization: Bearer)"
         case .unauthorized(isMissing: false): "Invalid credentials in Authorization header"
-        case .outOfScope: "This token reads the metrics only"
+        case .outOfScope: "This token does not allow the request"
         case .upstreamDenied(_, _, let message) where !message.isEmpty: message
         case .upstreamDenied: "The upstream hub denied access: this server has no token that can read the model"
         case .noPage: "Not found"

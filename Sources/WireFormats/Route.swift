@@ -5,7 +5,10 @@ import WeightStore
 /// the catalog, and are never used as paths of the file system.
 package enum Route: Equatable {
     case page
-    case health
+    /// Whether the process answers at all.
+    case live
+    /// Whether the server can do its work: `/readyz`, and the same under `/health`.
+    case ready
     case metrics
     case whoAmI
     case models
@@ -29,6 +32,42 @@ package enum Route: Equatable {
     case shard(ContentDigest)
     case manifest(ContentDigest)
 
+    /// The part of the store that a response may reveal. A token that is limited to some models reads only a part.
+    package enum Content: Equatable {
+        /// The state of the server, without a name of a model: it needs no token.
+        case state
+        /// The totals.
+        case metrics
+        /// Something of every model.
+        case store
+        /// The list of the models, from which others can be left out.
+        case models
+        case model(String)
+        /// A shard, which belongs to some models.
+        case blob(ContentDigest)
+        /// A manifest, likewise.
+        case manifest(ContentDigest)
+        /// Nothing but what the client itself is.
+        case client
+    }
+
+    /// What a response to this route reveals.
+    package var content: Content {
+        switch self {
+        case .live, .ready: .state
+        case .metrics: .metrics
+        case .page: .store
+        case .models: .models
+        case .whoAmI, .registry, .otherRepository: .client
+        case .model(let model, _), .tree(let model, _, _), .pathsInfo(let model, _), .refs(let model),
+            .commits(let model, _), .authCheck(let model), .discussions(let model), .file(let model, _, _),
+            .raw(let model, _, _), .registryManifest(let model, _), .registryBlob(let model, _), .revisions(let model):
+            .model(model)
+        case .shard(let digest): .blob(digest)
+        case .manifest(let digest): .manifest(digest)
+        }
+    }
+
     /// - Parameter path: as the client sent it, without the query.
     package init(_ path: String) throws(HubError) {
         guard let path = path.dropping(bytePrefix: "/") else { throw .badRequest("the path does not begin with /") }
@@ -46,7 +85,8 @@ package enum Route: Equatable {
         }
         switch (parts.first, parts.count) {
         case (nil, _): self = .page
-        case ("health", 1): self = .health
+        case ("livez", 1): self = .live
+        case ("readyz", 1), ("health", 1): self = .ready
         case ("metrics", 1): self = .metrics
         case ("shards", 2): self = .shard(try Self.digest(parts[1]))
         case ("manifests", 2): self = .manifest(try Self.digest(parts[1]))

@@ -37,6 +37,7 @@ struct MountCommand: ParsableCommand {
     @Flag(help: "Let other users read the files (others than root: needs user_allow_other in /etc/fuse.conf).")
     var allowOther = false
     @Flag(help: "Return once the directory is mounted; a process of its own serves it.") var detach = false
+    @OptionGroup var logs: LogOptions
     @Option(help: ArgumentHelp("With --detach: append the log to this file.", valueName: "file"), completion: .file())
     var log: String?
     @Option(help: ArgumentHelp("A hub from which to fetch opened models that the store lacks.", valueName: "url"))
@@ -72,9 +73,9 @@ struct MountCommand: ParsableCommand {
             try DetachedProcess.start((WeightStoreTool.arguments() ?? []).filter { $0 != "--detach" })
             return try report(directory)
         }
-        let store = try options.open(create: upstream != nil)
+        let logger = logs.logger("weightstore.mount", atLeast: .notice)
+        let store = try options.open(create: upstream != nil, log: logger)
         options.noteReadOnly(store)
-        let logger = Logger(label: "weightstore.mount") { _ in ServiceLogHandler(logLevel: .notice) }
         var settings = MountOptions()
         settings.models = models
         settings.revision = model

@@ -12,7 +12,9 @@ struct Serve: ParsableCommand {
         abstract: "Serve the models over HTTP like the Hugging Face Hub.",
         discussion: """
             Clients of the Hub need only HF_ENDPOINT=http://host:port (https with --tls-certificate). Each request is \
-            logged to standard error; / shows the models, /metrics the metrics for Prometheus, /health the state.
+            logged to standard error (--log-format, --log-level); / shows the models, /metrics the metrics for Prometheus, \
+            /readyz whether the server can do its work, and why not, and /livez that it runs. With --admin-port the three \
+            also have a port of their own, which answers while the other is busy.
 
             If --token-file or the environment variable WEIGHTSTORE_TOKEN gives tokens, clients must send one of them \
             (HF_TOKEN). "weightstore token new" makes tokens. --tls-certificate and --tls-key encrypt tokens and models on \
@@ -39,13 +41,14 @@ struct Serve: ParsableCommand {
         help: ArgumentHelp(
             "The time after which a ref is compared with that of the upstream: 30s, 10m.", valueName: "time"))
     var revalidate = TimeSpan(argument: "60s")!
-    @Flag(help: "Do not log requests.") var quiet = false
+    @OptionGroup var log: LogOptions
     @OptionGroup var options: StoreOptions
 
     private var upstream: String? { givenUpstream ?? Setting.environment("WEIGHTSTORE_UPSTREAM") }
 
     private struct Answer: Encodable {
         let url: String
+        let admin: String?
     }
 
     func validate() throws {
@@ -54,7 +57,8 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        let store = try options.open(create: upstream != nil)
+        let logger = log.logger("weightstore.server")
+        let store = try options.open(create: upstream != nil, log: log.logger("weightstore"))
         options.noteReadOnly(store)
         let tokens = AccessTokenFile(tokenFile)
         var settings = try listen.settings(try tokens.read(), from: tokens)
@@ -72,9 +76,6 @@ struct Serve: ParsableCommand {
                     "\(place): models and tokens are sent unencrypted; --tls-certificate and --tls-key encrypt them")
             }
         }
-        let logger = Logger(label: "weightstore.server") { [quiet] _ in
-            ServiceLogHandler(logLevel: quiet ? .warning : .info)
-        }
         let server = try HubServer(
             store, settings,
             pullThrough: try upstream.map {
@@ -90,7 +91,9 @@ struct Serve: ParsableCommand {
                 let url = listen.url(port: port)
                 ServiceManager.ready(url)
                 // If standard output is closed, the server still serves its clients.
-                try? json ? Terminal.write(json: Answer(url: url)) : Terminal.write("\(url)\n")
+                let admin = listen.adminURL(of: server)
+                try? json ? Terminal.write(json: Answer(url: url, admin: admin)) : Terminal.write("\(url)\n")
+                if let admin { logger.notice("metrics and state: \(admin)") }
             }
         }
         withExtendedLifetime((stop, hangUp, store)) {}

@@ -1,14 +1,27 @@
 import ArgumentParser
+import Server
 import WeightStore
 
 struct Stats: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stats", abstract: "Show the totals of the store.")
-        .examples("stats --json")
+    static let configuration = CommandConfiguration(
+        commandName: "stats", abstract: "Show the totals of the store.",
+        discussion: """
+            --prometheus prints the metrics of the store that "weightstore serve" has under /metrics, for the textfile \
+            collector of Prometheus' node exporter on a machine without a server: write them to a file of another name, and \
+            rename it.
+            """
+    ).examples("stats --json", "stats --prometheus > /var/lib/prometheus/node-exporter/weightstore.prom")
 
+    @Flag(help: "Print the metrics of the store in the text format of Prometheus.") var prometheus = false
     @OptionGroup var options: StoreOptions
+
+    func validate() throws {
+        if prometheus, options.json { throw ValidationError("--prometheus has a format of its own; leave out --json") }
+    }
 
     func run() throws {
         let store = try options.open()
+        if prometheus { return try Terminal.write(Self.exposition(store)) }
         let stats = try store.stats()
         if options.json { return try Terminal.write(json: stats) }
         try Terminal.write(
@@ -25,5 +38,12 @@ struct Stats: ParsableCommand {
             processes  \(stats.processes.isEmpty ? "none but this" : stats.processes.joined(separator: ", "))
 
             """)
+    }
+
+    private static func exposition(_ store: Store) throws -> String {
+        var text = Exposition()
+        StoreMetrics.writeBuild((ProgramVersion.current, BuildFacts.commit ?? ""), to: &text)
+        try StoreMetrics.write(store, (store.diskGauge(), StoreClock.now), to: &text)
+        return text.text
     }
 }

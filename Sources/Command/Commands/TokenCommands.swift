@@ -38,28 +38,37 @@ struct TokenNew: ParsableCommand {
         commandName: "new", abstract: "Make a token, print it, and add its digest to the file.",
         discussion: """
             Creates the file if it does not exist. The token has the form that clients of the Hugging Face Hub and \
-            "llama-server -hf" accept: HF_TOKEN.
+            "llama-server -hf" accept: HF_TOKEN. The log names the token, and with --models a server answers as if it had \
+            no other models.
             """
-    ).examples("token new ci --scope metrics --token-file tokens")
+    ).examples(
+        "token new ci --scope metrics --token-file tokens", "token new lab --models 'org/*' --token-file tokens")
 
     @Argument(help: "A name by which the token is listed and removed.") var name: String
     @Option(
         help: ArgumentHelp(
-            "What the token allows. read: everything that the server answers; metrics: /metrics and /health.",
+            "What the token allows. read: everything that the server answers; metrics: /metrics and /readyz.",
             valueName: "read|metrics"))
     var scope = AccessToken.Scope.read
+    @Option(
+        help: ArgumentHelp(
+            "A pattern of the models that the token reads, such as 'org/*'; may be given several times (default: all).",
+            valueName: "pattern"))
+    var models: [String] = []
     @OptionGroup var options: TokenFileOptions
 
     private struct Answer: Encodable {
         let name: String
         let scope: AccessToken.Scope
+        let models: [String]?
         let token: String
         let file: String
     }
 
     func run() throws {
         let path = try options.path()
-        let new = try AccessToken.make(name: name, scope: scope, created: StoreClock.now)
+        let patterns = models.isEmpty ? nil : try ModelPatterns(models, source: "--models")
+        let new = try AccessToken.make(name: name, scope: scope, models: patterns, created: StoreClock.now)
         var editor = try TokenFileEditor(path)
         if try editor.contains(name) {
             throw StorageError.invalid(what: "token", value: name, reason: "the file has a token of this name")
@@ -67,7 +76,9 @@ struct TokenNew: ParsableCommand {
         editor.append(new.token)
         try editor.write()
         if options.json {
-            return try Terminal.write(json: Answer(name: name, scope: scope, token: new.text, file: editor.path))
+            return try Terminal.write(
+                json: Answer(
+                    name: name, scope: scope, models: patterns.map { _ in models }, token: new.text, file: editor.path))
         }
         try Terminal.write(new.text + "\n")
         Terminal.printDiagnostic("\(editor.path): added \(name) (\(scope.rawValue)); the token is not shown again")
@@ -85,6 +96,7 @@ struct TokenList: ParsableCommand {
     private struct Answer: Encodable {
         let name: String?
         let scope: AccessToken.Scope
+        let models: [String]?
         let created: Int?
     }
 
@@ -92,11 +104,15 @@ struct TokenList: ParsableCommand {
         let tokens = try TokenFileEditor.tokens(options.path())
         if options.json {
             return try Terminal.write(
-                json: tokens.map { Answer(name: $0.name, scope: $0.scope, created: $0.created) })
+                json: tokens.map {
+                    Answer(name: $0.name, scope: $0.scope, models: $0.models?.patterns, created: $0.created)
+                })
         }
-        var table = Table("NAME", "SCOPE", "CREATED")
+        var table = Table("NAME", "SCOPE", "MODELS", "CREATED")
         for token in tokens {
-            table.add(token.name ?? "-", token.scope.rawValue, token.created.map { Quantity.age($0) } ?? "-")
+            table.add(
+                token.name ?? "-", token.scope.rawValue, token.models?.description ?? "all",
+                token.created.map { Quantity.age($0) } ?? "-")
         }
         try Terminal.write(table.text)
     }

@@ -45,10 +45,16 @@ struct Setting {
             "store.path", "WEIGHTSTORE_HOME", standard: "~/.local/share/weightstore", meaning: "the store's directory"),
         Setting("serve.host", "WEIGHTSTORE_HOST", standard: "127.0.0.1", meaning: "the address of serve and node"),
         Setting("serve.port", "WEIGHTSTORE_PORT", kind: .number(0...65535), standard: "8000", meaning: "their port"),
+        Setting(
+            "serve.admin-port", "WEIGHTSTORE_ADMIN_PORT", kind: .number(0...65535),
+            meaning: "the port for metrics and state alone"),
         Setting("serve.upstream", "WEIGHTSTORE_UPSTREAM", meaning: "the hub from which serve fetches"),
         Setting("serve.token-file", "WEIGHTSTORE_TOKEN_FILE", meaning: "the tokens that clients must send"),
         Setting("serve.tls-certificate", "WEIGHTSTORE_TLS_CERTIFICATE", meaning: "the certificate of serve and node"),
         Setting("serve.tls-key", "WEIGHTSTORE_TLS_KEY", meaning: "its private key"),
+        Setting(
+            "log.format", "WEIGHTSTORE_LOG_FORMAT", standard: "text", meaning: "the log of services: text or json"),
+        Setting("log.level", "WEIGHTSTORE_LOG_LEVEL", standard: "info", meaning: "the least level in the log"),
         Setting("fleet.origin", "WEIGHTSTORE_ORIGIN", meaning: "the fleet's bucket"),
         Setting("fleet.etcd", "WEIGHTSTORE_ETCD", meaning: "the addresses of etcd"),
         Setting("fleet.etcd-user", "ETCDCTL_USER", kind: .secret, meaning: "user:password of etcd"),

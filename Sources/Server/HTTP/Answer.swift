@@ -19,6 +19,9 @@ struct Answer: Sendable {
     /// The size of the body, also for responses that omit it (HEAD).
     var bytes = 0
 
+    /// Whether bytes of a file or a shard are sent.
+    var hasBytes: Bool { if case .none = body { false } else { true } }
+
     static func text(_ text: String, type: String) -> Answer {
         let buffer = ByteBuffer(string: text)
         return Answer(

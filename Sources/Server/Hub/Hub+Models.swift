@@ -84,13 +84,15 @@ extension Hub {
 
     /// The models whose names contain `search` and whose organization is `author`, sorted by name, or by `sort` in
     /// descending order. The Hub's other filters, on properties that the store does not record, are ignored.
-    func models(_ request: Request) async throws -> Answer {
+    ///
+    /// - Parameter client: the client's token, which may read only some models; nil if the server requires none.
+    func models(_ request: Request, for client: AccessToken?) async throws -> Answer {
         let query = Query(request.uri.query ?? "")
         let paging = Paging(request, maximum: pageEntries)
         let search = query["search"]?.lowercased() ?? ""
         return try await threads.run { [store] in
             var models = try store.models().filter { model in
-                model.version != nil
+                model.version != nil && client?.reads(model.name) ?? true
                     && (search.isEmpty || model.name.lowercased().contains(search))
                     && (query["author"].map { model.name.hasPrefix($0 + "/") } ?? true)
             }

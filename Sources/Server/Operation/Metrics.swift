@@ -1,5 +1,6 @@
 import HTTPTypes
 import Synchronization
+import WeightStore
 
 /// The server's counters.
 final class Metrics: Sendable {
@@ -18,6 +19,7 @@ final class Metrics: Sendable {
     private let requests = Mutex<[Request: Int]>([:])
     private let bytes = Atomic<Int>(0)
     private let streams = Atomic<Int>(0)
+    private let firstBytes = Mutex<[RequestRecord.Source: TimeHistogram]>([:])
 
     func answered(_ method: HTTPRequest.Method, _ status: HTTPResponse.Status) {
         // A client must not be able to create series without limit.
@@ -38,13 +40,20 @@ final class Metrics: Sendable {
     /// Counts a stream that has ended.
     func end() { streams.subtract(1, ordering: .relaxed) }
 
-    /// The number of responses by method and status, sorted.
-    var answers: [(request: Request, count: Int)] {
-        requests.withLock { $0.map { ($0.key, $0.value) } }
-            .sorted { ($0.request.method, $0.request.status) < ($1.request.method, $1.request.status) }
+    /// Counts the time until the first byte of a file or shard was ready.
+    func firstByte(_ source: RequestRecord.Source, _ seconds: Double) {
+        firstBytes.withLock { $0[source, default: TimeHistogram()].add(seconds) }
     }
 
-    var bytesSent: Int { bytes.load(ordering: .relaxed) }
-    /// Streams in progress.
-    var streaming: Int { streams.load(ordering: .relaxed) }
+    func write(to text: inout Exposition) {
+        let answers = requests.withLock { $0 }
+            .sorted { ($0.key.method, $0.key.status) < ($1.key.method, $1.key.status) }
+        for (request, count) in answers { text.add(.requests, count, request.method, "\(request.status)") }
+        text.add(.sentBytes, bytes.load(ordering: .relaxed))
+        text.add(.streams, streams.load(ordering: .relaxed))
+        let times = firstBytes.withLock { $0 }
+        for source in RequestRecord.Source.allCases {
+            text.add(.httpFirstByte, times[source] ?? TimeHistogram(), source.rawValue)
+        }
+    }
 }

@@ -1,45 +1,33 @@
+import HTTPTypes
+import Logging
 import WeightStore
 
-/// The pages for the operator: health, metrics and the overview.
+/// The pages for the operator: state, metrics and the overview.
+///
+/// The blocking forms are for the listener of the operator's own, which has its own threads.
 struct OperatorPages: Sendable {
     private let store: Store
     private let threads: BlockingThreads
     private let metrics: Metrics
     private let fetches: FetchMetrics
-    /// Cached, because both read whole tables.
-    private let stats: Recent<StoreStats>
+    private let survey: DiskSurvey
+    private let options: ServerOptions
+    private let logger: Logger
+    /// Cached, because it reads whole tables.
     private let usage: Recent<StoreUsage>
 
-    init(store: Store, threads: BlockingThreads, metrics: Metrics, fetches: FetchMetrics) {
+    init(
+        store: Store, _ options: ServerOptions, threads: BlockingThreads, metrics: Metrics, fetches: FetchMetrics,
+        logger: Logger
+    ) {
         self.store = store
+        self.options = options
         self.threads = threads
         self.metrics = metrics
         self.fetches = fetches
-        stats = Recent(for: .seconds(5)) { try await threads.run { try store.stats() } }
+        self.logger = logger
+        survey = DiskSurvey(store, logger: logger)
         usage = Recent(for: .seconds(10)) { try await threads.run { try store.usage() } }
-    }
-
-    private struct Health: Encodable {
-        struct Shard: Encodable {
-            let digest: String
-            let revisions: [String]
-        }
-
-        let status: String
-        /// The damaged and missing shards, at most 100; absent if there are none.
-        let damaged: [Shard]?
-    }
-
-    /// Status 200 if the catalog can be read; `degraded` if shards are damaged or missing.
-    ///
-    /// - Parameter namesShards: whether to list them.
-    func health(namesShards: Bool) async throws -> Answer {
-        let damaged = try await threads.run { [store] in try store.damagedShards() }
-        let shards = damaged.map { Health.Shard(digest: $0.digest.hex, revisions: $0.revisions) }
-        return try .json(
-            Health(
-                status: shards.isEmpty ? "ok" : "degraded",
-                damaged: shards.isEmpty || !namesShards ? nil : shards))
     }
 
     func page() async throws -> Answer {
@@ -48,44 +36,38 @@ struct OperatorPages: Sendable {
         return answer
     }
 
-    /// The metrics.
-    func text() async throws -> Answer {
-        var text = Exposition()
-        text.add(
-            "weightstore_http_requests_total", .counter, "Requests answered.",
-            metrics.answers.map { ([("method", $0.request.method), ("status", "\($0.request.status)")], $0.count) })
-        text.add("weightstore_http_bytes_sent_total", .counter, "Bytes of bodies sent.", metrics.bytesSent)
-        text.add("weightstore_http_streams", .gauge, "Files and shards being sent.", metrics.streaming)
-        fetches.write(to: &text)
-        let stats = try await stats.value
-        text.add("weightstore_store_bytes", .gauge, "Bytes of all shards of weights.", stats.stored)
-        text.add("weightstore_store_shards", .gauge, "Shards of weights.", stats.shards)
-        text.add(
-            "weightstore_store_kv_bytes", .gauge, "Bytes of KV blocks, which the other metrics exclude.",
-            stats.kvStored)
-        text.add("weightstore_store_kv_blocks", .gauge, "KV blocks.", stats.kvBlocks)
-        text.add("weightstore_store_shards_damaged", .gauge, "Shards that are damaged or missing.", stats.damaged)
-        text.add("weightstore_store_models", .gauge, "Models.", stats.models)
-        text.add("weightstore_store_revisions", .gauge, "Revisions.", stats.revisions)
-        text.add("weightstore_store_available_bytes", .gauge, "Free bytes on the disk.", stats.available)
-        tiers(&text)
-        return .text(text.text, type: "text/plain; version=0.0.4; charset=utf-8")
+    /// Status 200: the process answers.
+    func life() -> Answer { .text("ok\n", type: "text/plain; charset=utf-8") }
+
+    func readiness(namesShards: Bool) async throws -> Answer {
+        try await threads.run { [self] in try readinessBlocking(namesShards: namesShards) }
     }
 
-    private func tiers(_ text: inout Exposition) {
-        let gauges = store.gauges
-        if gauges.isEmpty { return }
-        func add(_ name: String, _ kind: Exposition.Kind, _ help: String, _ value: (TierGauge) -> Int) {
-            text.add("weightstore_tier_\(name)", kind, help, gauges.map { ([("tier", "\($0.tier)")], value($0)) })
-        }
-        add("bytes", .gauge, "Bytes of resident shards.", \.bytes)
-        add("budget_bytes", .gauge, "The size limit in bytes.", \.budget)
-        add("leased_bytes", .gauge, "Bytes held by leases.", \.leased)
-        add("shards", .gauge, "Resident shards.", \.shards)
-        add("hits_total", .counter, "Leases on resident shards.", \.hits)
-        add("misses_total", .counter, "Leases on shards that had to be loaded.", \.misses)
-        add("loaded_bytes_total", .counter, "Bytes loaded.", \.loaded)
-        add("evictions_total", .counter, "Shards evicted.", \.evictions)
-        add("failures_total", .counter, "Loads that failed.", \.failures)
+    /// Status 200 if the server can do its work, and 503 with the reasons if not.
+    ///
+    /// - Parameter namesShards: whether to list the damaged shards.
+    func readinessBlocking(namesShards: Bool) throws -> Answer {
+        let readiness = Readiness(of: store, options.readiness, namesShards: namesShards)
+        if let failure = readiness.failure { logger.error("not ready: \(failure)") }
+        var answer = try Answer.json(readiness, status: readiness.isReady ? .ok : .serviceUnavailable)
+        answer.fields[.cacheControl] = "no-store"
+        return answer
+    }
+
+    func exposition() async throws -> Answer {
+        try await threads.run { [self] in try expositionBlocking() }
+    }
+
+    /// The metrics.
+    func expositionBlocking() throws -> Answer {
+        var text = Exposition()
+        StoreMetrics.writeBuild(options.build, to: &text)
+        ProcessMetrics.write(to: &text)
+        metrics.write(to: &text)
+        fetches.write(to: &text)
+        if let expiry = options.certificate?.expiry { text.add(.certificateExpiry, expiry) }
+        try options.nodeState?().write(to: &text)
+        try StoreMetrics.write(store, survey.latest().map { ($0.gauge, $0.time) }, to: &text)
+        return .text(text.text, type: Exposition.type)
     }
 }

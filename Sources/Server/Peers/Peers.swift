@@ -18,12 +18,23 @@ struct Peers: Sendable {
         try .json(try await threads.run { [store] in try store.revisions(of: model) })
     }
 
-    func shard(_ digest: ContentDigest, _ request: Request, isPublic: Bool) async throws -> Answer {
-        try await blob(digest, request, isPublic) { [store] in try store.shard(digest) }
+    /// - Parameter client: the client's token; nil if the server requires none.
+    func shard(_ digest: ContentDigest, _ request: Request, for client: AccessToken?) async throws -> Answer {
+        try await require(client) { [store] in try store.models(holding: digest) }
+        return try await blob(digest, request, isPublic: client == nil) { [store] in try store.shard(digest) }
     }
 
-    func manifest(_ digest: ContentDigest, _ request: Request, isPublic: Bool) async throws -> Answer {
-        try await blob(digest, request, isPublic) { [store] in try store.manifest(digest) }
+    /// - Parameter client: as in ``shard(_:_:for:)``.
+    func manifest(_ digest: ContentDigest, _ request: Request, for client: AccessToken?) async throws -> Answer {
+        try await require(client) { [store] in try store.models(withManifest: digest) }
+        return try await blob(digest, request, isPublic: client == nil) { [store] in try store.manifest(digest) }
+    }
+
+    /// Requires that a token with patterns of models reads one of those that hold a blob. What is still being fetched belongs
+    /// to no model yet.
+    private func require(_ client: AccessToken?, _ holders: @escaping @Sendable () throws -> [String]) async throws {
+        guard let client, client.models != nil else { return }
+        guard try await threads.run(holders).contains(where: client.reads) else { throw HubError.noPage }
     }
 
     private func look(
@@ -45,7 +56,7 @@ struct Peers: Sendable {
 
     /// - Parameter isPublic: whether a shared cache may store the response; false if a token is required.
     private func blob(
-        _ digest: ContentDigest, _ request: Request, _ isPublic: Bool,
+        _ digest: ContentDigest, _ request: Request, isPublic: Bool,
         _ find: @escaping @Sendable () throws -> StoredBytes?
     ) async throws -> Answer {
         guard let stored = try await look(for: digest, request, find) else { throw HubError.noPage }

@@ -38,6 +38,9 @@ public final class ServerCertificate: Sendable {
     /// The TLS context of new connections.
     var context: NIOSSLContext { state.withLock { $0.context } }
 
+    /// When the first of its certificates expires, in seconds since 1970.
+    var expiry: Int { state.withLock { $0.chain.map { Int($0.notValidAfter) }.min() ?? 0 } }
+
     enum Change {
         case renewed(until: String)
         case failed(ServerError)

@@ -48,7 +48,9 @@ actor FetchGate<Key: Hashable & Sendable, Value: Sendable> {
     func value(
         of key: Key, model: String, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
-        let client = try await ConnectionContext.current?.presence()
+        let context = ConnectionContext.current
+        context?.record?.noteFetch()
+        let client = try await context?.presence()
         lastNumber += 1
         let caller = lastNumber
         let watch = client?.onLeave { Task { await self.leave(key, caller, HubError.clientGone) } }

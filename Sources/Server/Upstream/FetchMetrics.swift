@@ -1,4 +1,6 @@
+import Origins
 import Synchronization
+import WeightStore
 
 /// The counters of fetches for clients, and of the refs behind an upstream.
 final class FetchMetrics: Sendable {
@@ -27,24 +29,36 @@ final class FetchMetrics: Sendable {
     let failed = Counter()
     /// Requests answered from a ref that could not be revalidated.
     let stale = Counter()
-}
 
-extension FetchMetrics {
+    private enum Upstream: UInt8, AtomicRepresentable {
+        case unknown, up, down
+    }
+
+    private let upstream = Atomic<Upstream>(.unknown)
+
+    /// Notes whether the upstream has answered a request: a refusal is an answer.
+    ///
+    /// - Parameter error: how the request failed; nil if it did not.
+    func noteUpstream(_ error: (any Error)? = nil) {
+        if let error {
+            guard let error = error as? FetchError else { return }
+            upstream.store(error.isRefusal ? .up : .down, ordering: .relaxed)
+        } else {
+            upstream.store(.up, ordering: .relaxed)
+        }
+    }
+
     func write(to text: inout Exposition) {
-        text.add("weightstore_fetches_running", .gauge, "Fetches for clients in progress.", running.value)
-        text.add("weightstore_fetches_waiting", .gauge, "Fetches that wait for others of their model.", waiting.value)
-        text.add(
-            "weightstore_fetches_cancelled_total", .counter, "Fetches whose clients disconnected.", cancelled.value)
-        text.add(
-            "weightstore_fetches_refused_total", .counter, "Fetches refused because too many waited.", refused.value)
-        text.add(
-            "weightstore_upstream_revalidations_total", .counter, "Comparisons of refs with the upstream.",
-            [("unchanged", unchanged), ("moved", moved), ("failed", failed)].map { ([("result", $0.0)], $0.1.value) })
-        text.add(
-            "weightstore_upstream_stale_requests_total", .counter,
-            "Requests answered from a ref that could not be compared with the upstream.", stale.value)
-        text.add(
-            "weightstore_upstream_remembered_total", .counter,
-            "Requests answered with a refusal that the upstream had sent shortly before.", remembered.value)
+        text.add(.fetchesRunning, running.value)
+        text.add(.fetchesWaiting, waiting.value)
+        text.add(.fetchesCancelled, cancelled.value)
+        text.add(.fetchesRefused, refused.value)
+        let state = upstream.load(ordering: .relaxed)
+        if state != .unknown { text.add(.upstreamUp, state == .up ? 1 : 0) }
+        for (result, counter) in [("unchanged", unchanged), ("moved", moved), ("failed", failed)] {
+            text.add(.revalidations, counter.value, result)
+        }
+        text.add(.staleRequests, stale.value)
+        text.add(.rememberedRefusals, remembered.value)
     }
 }

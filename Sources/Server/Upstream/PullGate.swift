@@ -57,10 +57,12 @@ final class PullGate: Sendable {
             let isFound = try await gate.value(of: key, model: model) {
                 try await source.pull(model: model, revision: revision)
             }
+            metrics.noteUpstream()
             if isFound { await refs?.noteCurrent(model, revision) }
             return isFound
-        } catch let error as FetchError where error.isRefusal {
-            remember(error, of: key)
+        } catch let error as FetchError {
+            metrics.noteUpstream(error)
+            if error.isRefusal { remember(error, of: key) }
             throw error
         }
     }
@@ -73,8 +75,15 @@ final class PullGate: Sendable {
     func complete(model: String, revision: String) async throws -> Bool {
         guard let source else { return false }
         let key = Key(model: ByteText(model), revision: ByteText(revision), isCompletion: true)
-        return try await gate.value(of: key, model: model) {
-            try await source.complete(model: model, revision: revision)
+        do {
+            let isFound = try await gate.value(of: key, model: model) {
+                try await source.complete(model: model, revision: revision)
+            }
+            if isFound { metrics.noteUpstream() }
+            return isFound
+        } catch {
+            metrics.noteUpstream(error)
+            throw error
         }
     }
 
@@ -108,7 +117,7 @@ final class PullGate: Sendable {
 
 extension FetchError {
     /// Whether the upstream has answered that it does not have, or denies, what was requested.
-    fileprivate var isRefusal: Bool {
+    var isRefusal: Bool {
         switch self {
         case .notFound, .unauthorized: true
         default: false

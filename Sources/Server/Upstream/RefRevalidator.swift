@@ -94,11 +94,13 @@ actor RefRevalidator {
             let now = try await gate.value(of: key, model: key.model.text) { [source] in
                 try await source.revalidate(ref: key.ref.text, of: key.model.text, commit: commit)
             }
+            metrics.noteUpstream()
             states[key] = State(commit: now, due: .now + interval)
             (now.map { $0 != commit } ?? false ? metrics.moved : metrics.unchanged).add(1)
             if hasFailed { logger.notice("refs are compared with the upstream again") }
             hasFailed = false
         } catch {
+            metrics.noteUpstream(error)
             states[key] = State(due: .now + min(interval, Self.retryTime), hasFailed: true)
             metrics.failed.add(1)
             hasFailed = true

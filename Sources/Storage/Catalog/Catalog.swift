@@ -35,6 +35,8 @@ package final class Catalog: Sendable {
     private let access: StoreAccess
     private let readable: ReadableCatalog
     private let wait: LockWait
+    /// What this process counts until `AccessLog` adds it to the catalog.
+    package let activity = ActivityCounters()
     private let writer = Mutex<DatabaseQueue?>(nil)
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
@@ -169,9 +171,12 @@ package final class Catalog: Sendable {
         let writeLock = try requireWriteLock()
         if durable { wroteDurably.store(true, ordering: .relaxed) }
         let wait = wait.until(work).within(timeout)
+        let start = ContinuousClock.now
         return try Self.translating(path) {
             try writerQueue(wait).inDatabase { db in
                 try writeLock.withLock(wait) {
+                    // The additions of the counts themselves are not counted, or they would never end.
+                    if durable { activity.addWrite(waited: ContinuousClock.now - start) }
                     if !durable { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
                     defer {
                         // Cannot fail: it sets a flag of this connection.

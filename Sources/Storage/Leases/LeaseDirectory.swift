@@ -13,6 +13,8 @@ import Synchronization
 ///     schema 12, version 0.1.0
 ///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
+/// Beside it, a process that lives for a second or longer keeps its statistics (`LeaseDirectory+Statistics.swift`).
+///
 /// `leases/.lock` orders the uses of a revision and its removal. It is held shared while a use is added or a process
 /// starts. It is held exclusively by a removal, from reading the uses until its commit, and by a rebuild or a
 /// migration, so that no process starts meanwhile.
@@ -66,7 +68,7 @@ package final class LeaseDirectory: Sendable {
     private let file: LeaseFile?
     private let uses = Mutex<[Use: Int]>([:])
     private let wait: LockWait
-    private let access: StoreAccess
+    let access: StoreAccess
 
     /// Creates and locks the lease file of this process, unless the store can only be read: then uses are not written.
     ///
@@ -104,8 +106,14 @@ package final class LeaseDirectory: Sendable {
     package var isWritten: Bool { file != nil }
 
     deinit {
-        if file != nil { unlink(path + "/" + name) }
+        guard file != nil else { return }
+        // Before the lease: statistics without a lease belong to a dead process.
+        unlink(statisticsPath(of: name))
+        unlink(path + "/" + name)
     }
+
+    /// The revisions that this process uses.
+    package var used: Set<Use> { uses.withLock { Set($0.keys) } }
 
     /// The locked lease file.
     private final class LeaseFile: Sendable {
@@ -147,10 +155,11 @@ package final class LeaseDirectory: Sendable {
         return try withLock(shared: false, wait.until(work)) { try body(holders()) }
     }
 
-    /// The living processes, including this one if it can write to the store. Removes the lease files of dead ones.
+    /// The living processes, including this one if it can write to the store. Removes the files of dead ones.
     package func holders() throws -> [Holder] {
         var holders: [Holder] = []
-        for name in try FileSystem.entries(path) where !name.hasBytePrefix(".") {
+        let entries = try FileSystem.entries(path)
+        for name in entries where !name.hasBytePrefix(".") {
             let path = path + "/" + name
             if access.isReadOnly, !FileSystem.isReadable(path) {
                 // Its process may be alive.
@@ -166,6 +175,7 @@ package final class LeaseDirectory: Sendable {
             holders.append(
                 Holder(lease: name, text: String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)))
         }
+        removeStatistics(entries, except: holders)
         return holders
     }
 
@@ -185,22 +195,10 @@ package final class LeaseDirectory: Sendable {
         }
     }
 
-    /// The program of this process, and its subcommand, script or module.
-    ///
-    /// From /proc, because `CommandLine` is empty in a library that another program loads. Other arguments may be
-    /// secret.
-    private static let command: String = {
-        let words = (KernelFile.text("/proc/self/cmdline") ?? "").byteParts("\0")
-        let isModule = words.count > 2 && words[1] == "-m"
-        let named = words.prefix(isModule ? 3 : 2).filter { isModule || !$0.hasBytePrefix("-") }
-        let text = named.map { FileSystem.name(of: $0) }.filter { !$0.isEmpty }.joined(separator: " ")
-        // An argument may contain a line feed.
-        return String(decoding: text.utf8.prefix(160).map { $0 < 0x20 ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
-    }()
-
     private func write(_ uses: [Use: Int]) throws {
         let text =
-            (["process \(getpid()) (\(Self.command))", Program.current.line] + uses.keys.map(\.line)).joined(
+            (["process \(getpid()) (\(ProcessIdentity.current.program))", Program.current.line] + uses.keys.map(\.line))
+            .joined(
                 separator: "\n")
             + "\n"
         let bytes = Array(text.utf8)

@@ -3,7 +3,8 @@ import GRDB
 
 /// The last run of a job that keeps a store in order: a collection, an eviction, a verification.
 ///
-/// The setting `job.<name>` has it as JSON.
+/// The setting `job.<name>` has it as JSON, and `job.<name>.succeeded` the end of the last run that succeeded, which a later
+/// failure does not change.
 public struct JobRecord: Sendable, Codable, Equatable {
     /// The name: `gc`, `evict` or `verify`.
     public let name: String
@@ -38,8 +39,19 @@ extension JobRecord {
         }
     }
 
+    /// The end of the last run that succeeded of each job, in seconds since 1970.
+    package static func successes(_ db: Database) throws -> [String: Int] {
+        try names.reduce(into: [:]) { ends, name in
+            ends[name] = try SettingTable.get("job.\(name).succeeded", db)
+                ?? all(db).first { $0.name == name && $0.status == 0 }?.end
+        }
+    }
+
+    private var end: Int { started.adding(saturating: Int(saturating: seconds)) }
+
     package func save(_ db: Database) throws {
         let text = String(decoding: try JSONEncoder().encode(self), as: UTF8.self)
         try SettingTable.set("job.\(name)", text, db)
+        if status == 0 { try SettingTable.set("job.\(name).succeeded", end, db) }
     }
 }

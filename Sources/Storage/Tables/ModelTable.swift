@@ -21,6 +21,36 @@ package enum ModelTable {
         return id
     }
 
+    /// The number of models.
+    package static func count(_ db: Database) throws -> Int {
+        try Int.fetchValue(db.cachedStatement(sql: "SELECT count(*) FROM model"))
+    }
+
+    /// The names of the models of which a revision holds a shard.
+    package static func names(holding shard: ContentDigest, _ db: Database) throws -> [String] {
+        try String.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT DISTINCT model.name
+                    FROM shard
+                    JOIN extent ON extent.shard_id = shard.id
+                    JOIN revision_file ON revision_file.file_id = extent.file_id
+                    JOIN revision ON revision.id = revision_file.revision_id
+                    JOIN model ON model.id = revision.model_id
+                    WHERE shard.digest = ?
+                    """), arguments: [shard])
+    }
+
+    /// The names of the models of which a revision has this manifest.
+    package static func names(withManifest digest: ContentDigest, _ db: Database) throws -> [String] {
+        try String.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    SELECT DISTINCT model.name FROM revision JOIN model ON model.id = revision.model_id
+                    WHERE revision.digest = ?
+                    """), arguments: [digest])
+    }
+
     /// Finds or inserts the row of a model.
     package static func add(_ name: String, _ db: Database) throws -> Int64 {
         if let known = try find(name, db) { return known }

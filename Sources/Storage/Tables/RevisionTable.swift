@@ -58,6 +58,11 @@ package enum RevisionTable {
             db.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM revision WHERE digest = ?)"), arguments: [digest])
     }
 
+    /// The number of revisions.
+    package static func count(_ db: Database) throws -> Int {
+        try Int.fetchValue(db.cachedStatement(sql: "SELECT count(*) FROM revision"))
+    }
+
     /// Whether a revision of the model has this version.
     package static func hasVersion(_ version: Int, of model: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(

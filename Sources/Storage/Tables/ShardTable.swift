@@ -167,6 +167,18 @@ package enum ShardTable {
             , Entry.init)
     }
 
+    /// The number and the bytes of the shards in ``lost(_:)``.
+    package static func lostTotal(_ db: Database) throws -> (shards: Int, bytes: Int) {
+        let row = try Row.fetchOne(
+            db.cachedStatement(
+                sql: """
+                    SELECT count(*) AS shards, coalesce(sum(bytes), 0) AS bytes FROM shard
+                    WHERE state IN ('quarantined', 'missing') AND orphaned_at IS NULL AND kind <> 'kv'
+                    """))
+        guard let row else { throw DatabaseError.damaged("a sum has no row") }
+        return try (row.value("shards"), row.value("bytes"))
+    }
+
     /// Whether at least `count` shards have no bytes here.
     package static func hasAbsent(_ count: Int, _ db: Database) throws -> Bool {
         try Int.fetchValue(

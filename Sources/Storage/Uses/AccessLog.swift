@@ -6,8 +6,17 @@ import Synchronization
 
 /// A component that counts uses of shards itself, by digest.
 package protocol UseSource: Sendable {
-    /// Returns the uses since the last call, each with the age of the last one, and resets the counts.
-    func drainUses() -> [(digest: ContentDigest, count: Int, secondsAgo: Double)]
+    /// Returns the uses of shards since the last call, each with the age of the last one, and what else was counted: hits,
+    /// misses, loads and evictions. Resets the counts.
+    func drainUses() -> DrainedUses
+}
+
+/// What a `UseSource` has counted.
+package struct DrainedUses: Sendable {
+    package var uses: [(digest: ContentDigest, count: Int, secondsAgo: Double)] = []
+    package var activity: [ActivityValue] = []
+
+    package init() {}
 }
 
 /// Counts accesses in memory, and writes them to the catalog in batches: reads are not writes.
@@ -16,6 +25,9 @@ package protocol UseSource: Sendable {
 /// waits for that: a separate queue writes the batch, and waits for the write lock for a limited time only. A batch
 /// that could not be written is merged with the next. A crash, or a write lock held by another process while the store
 /// is closed, loses at most one batch of counts; a full disk can lose more. A read never fails for this reason.
+///
+/// The same transaction adds the counts of `Catalog.activity`, and its queue writes the statistics of this process, every
+/// second.
 package final class AccessLog: Sendable {
     private struct Use {
         var count = 0
@@ -34,6 +46,8 @@ package final class AccessLog: Sendable {
         var digests: [ContentDigest: Use] = [:]
         var revisions: [Int64: Use] = [:]
         var prompts: [Int64: Use] = [:]
+        /// The uses of `shards`, which were read from the disk.
+        var hits = 0
         var isEmpty: Bool { shards.isEmpty && digests.isEmpty && revisions.isEmpty && prompts.isEmpty }
 
         mutating func merge(_ other: Uses) {
@@ -57,6 +71,9 @@ package final class AccessLog: Sendable {
     private let recorder: AccessRecorder
     /// False if the store can only be read.
     private let counts: Bool
+    private let writeStatistics: @Sendable () -> Void
+    /// The seconds since the last batch. Used on the queue only.
+    private let seconds = Atomic<Int>(0)
     private let uses = Mutex(Uses())
     private let queue = DispatchQueue(label: "weightstore.accesses")
     /// Dispatch's objects are safe to use from any thread.
@@ -65,21 +82,30 @@ package final class AccessLog: Sendable {
     /// - Parameters:
     ///   - access: in a store that can only be read, nothing is counted.
     ///   - sources: components that count uses of shards themselves, such as memory tiers.
+    ///   - writeStatistics: called every second on the queue, if the store can be written. It must not hold the store, of
+    ///     which the last release waits for the queue.
     package init(
         catalog: Catalog, _ access: StoreAccess = .readWrite, recorder: AccessRecorder, logger: Logger,
-        sources: @escaping @Sendable () -> [any UseSource]
+        sources: @escaping @Sendable () -> [any UseSource], writeStatistics: @escaping @Sendable () -> Void
     ) throws {
         self.catalog = catalog
+        self.writeStatistics = writeStatistics
         counts = !access.isReadOnly
         self.sources = sources
         self.recorder = recorder
         self.logger = logger
         recorder.isOn = counts && Self.isRecording(catalog)
         timer = DispatchSource.makeTimerSource(queue: queue)
-        timer.schedule(
-            deadline: .now() + .seconds(Self.interval), repeating: .seconds(Self.interval), leeway: .seconds(5))
-        timer.setEventHandler { [weak self] in self?.write(isLast: false) }
+        timer.schedule(deadline: .now() + .seconds(1), repeating: .seconds(1), leeway: .milliseconds(200))
+        timer.setEventHandler { [weak self] in self?.secondPassed() }
         timer.resume()
+    }
+
+    private func secondPassed() {
+        if !counts { return }
+        writeStatistics()
+        guard seconds.add(1, ordering: .relaxed).newValue >= Self.interval else { return }
+        write(isLast: false)
     }
 
     deinit { timer.cancel() }
@@ -103,7 +129,10 @@ package final class AccessLog: Sendable {
         if !counts { return }
         let now = StoreClock.now
         let isFull = uses.withLock { uses in
-            for id in ids { uses.shards[id, default: Use()].add(1, at: now) }
+            for id in ids {
+                uses.shards[id, default: Use()].add(1, at: now)
+                uses.hits += 1
+            }
             return uses.shards.count >= Self.batch
         }
         if recorder.isOn { recorder.record(rows: ids) }
@@ -112,30 +141,43 @@ package final class AccessLog: Sendable {
 
     /// Writes the counts to the catalog, if the write lock is free within `lockTimeout`.
     ///
-    /// - Parameter isLast: whether to discard counts that cannot be written.
+    /// - Parameter isLast: whether to discard counts that cannot be written, and to write no more statistics.
     package func flush(isLast: Bool = false) {
+        if isLast { timer.cancel() }
         queue.sync { write(isLast: isLast) }
     }
 
     private func write(isLast: Bool) {
         if !counts { return }
+        seconds.store(0, ordering: .relaxed)
         var taken = uses.withLock { uses in
             defer { uses = Uses() }
             return uses
         }
         let now = StoreClock.now
-        for use in sources().flatMap({ $0.drainUses() }) {
-            taken.digests[use.digest, default: Use()].add(
-                use.count, at: now.subtracting(saturating: Int(saturating: use.secondsAgo)))
+        for source in sources() {
+            let drained = source.drainUses()
+            for use in drained.uses {
+                taken.digests[use.digest, default: Use()].add(
+                    use.count, at: now.subtracting(saturating: Int(saturating: use.secondsAgo)))
+            }
+            catalog.activity.add(drained.activity)
         }
+        catalog.activity.add(Double(taken.hits), to: .hits, SourceKind.disk.rawValue)
+        taken.hits = 0
+        let counted = catalog.activity.drain()
         do {
-            if !taken.isEmpty {
-                try catalog.write(durable: false, within: Self.lockTimeout) { db in try Self.save(taken, db) }
+            if !taken.isEmpty || !counted.isEmpty {
+                try catalog.write(durable: false, within: Self.lockTimeout) { db in
+                    try Self.save(taken, db)
+                    try counted.save(at: now, db)
+                }
             }
             recorder.isOn = Self.isRecording(catalog)
             try recorder.flush(catalog)
         } catch StorageError.busy where !isLast {
             uses.withLock { $0.merge(taken) }
+            catalog.activity.restore(counted)
         } catch {
             logger.warning("access counts were lost: \(error)")
         }

@@ -33,6 +33,16 @@ extension Store {
         return try whole(digest, .manifest, bytes: status.bytes)
     }
 
+    /// The names of the models of which a revision holds a shard.
+    package func models(holding shard: ContentDigest) throws -> [String] {
+        try catalog.read { db in try ModelTable.names(holding: shard, db) }
+    }
+
+    /// The names of the models of which a revision has this manifest.
+    package func models(withManifest digest: ContentDigest) throws -> [String] {
+        try catalog.read { db in try ModelTable.names(withManifest: digest, db) }
+    }
+
     private func whole(_ digest: ContentDigest, _ kind: BlobDirectory.Kind, bytes: Int) throws -> StoredBytes {
         let run = StoredBytes.Run(
             offset: 0, length: bytes, blobOffset: 0, blobBytes: bytes, digest: digest, path: blobs.path(digest, kind))

@@ -45,6 +45,8 @@ public final class Store: Sendable {
     let promptChanges = Atomic<Int>(0)
     let background: BackgroundEviction
     let passing = PassedThrough()
+    let fetches = RunningFetches()
+    let statistics: StatisticsWriter
     let removals = RemovalWatch()
     let logger: Logger
     /// Counted at the first use: it reads several files of the kernel.
@@ -120,7 +122,13 @@ public final class Store: Sendable {
             hasReleasedReserve = true
         }
         (leases, catalog) = parts
-        accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in tiers.all }
+        let statistics = StatisticsWriter(leases, tiers, fetches, catalog.activity)
+        self.statistics = statistics
+        accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in
+            tiers.all
+        } writeStatistics: {
+            statistics.write()
+        }
         tiers.fetches { [weak self] digest, error, work in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }

@@ -42,13 +42,14 @@ struct Node: ParsableCommand {
     @Option(help: ArgumentHelp("How often to poll the bucket if etcd is not available: 30s, 1m.", valueName: "time"))
     var poll =
         TimeSpan(argument: "5s")!
-    @Flag(help: "Log warnings only.") var quiet = false
+    @OptionGroup var log: LogOptions
     @OptionGroup var fleetOptions: FleetOptions
     @OptionGroup var options: StoreOptions
 
     private struct Answer: Encodable {
         let name: String
         let url: String
+        let admin: String?
     }
 
     func validate() throws {
@@ -62,20 +63,17 @@ struct Node: ParsableCommand {
         let required = try tokens.read()
         try check(hasToken: required != nil)
         let fleet = try fleetOptions.fleet()
-        let store = try options.open(create: true)
+        let store = try options.open(create: true, log: log.logger("weightstore"))
         var settings = try listen.settings(required, from: tokens)
         settings.connections = min(settings.connections, max(OpenFiles.limit / 4, 16))
-        let logger = Logger(label: "weightstore.node") { [quiet] _ in
-            ServiceLogHandler(logLevel: quiet ? .warning : .info)
-        }
+        let logger = log.logger("weightstore.node")
         // Requests are not logged.
-        let serving = Logger(label: "weightstore.server") { [quiet] _ in
-            ServiceLogHandler(logLevel: quiet ? .warning : .notice)
-        }
+        let serving = log.logger("weightstore.server", atLeast: .notice)
         var nodeOptions = NodeOptions(
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(poll.seconds)
         let node = try FleetNode(store, fleet, nodeOptions, logger: logger)
+        settings.nodeState = { try NodeState(node.holdings()) }
         let server = try HubServer(store, settings, inFlight: RegistryFetches(registry: node.inFlight), logger: serving)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
             node.stop()
@@ -93,7 +91,10 @@ struct Node: ParsableCommand {
                 let url = advertise ?? listen.url(port: port)
                 ServiceManager.ready(url)
                 // If standard output is closed, the node still serves its peers.
-                try? json ? Terminal.write(json: Answer(name: name, url: url)) : Terminal.write("\(url)\n")
+                let admin = listen.adminURL(of: server)
+                try? json
+                    ? Terminal.write(json: Answer(name: name, url: url, admin: admin)) : Terminal.write("\(url)\n")
+                if let admin { logger.notice("metrics and state: \(admin)") }
                 running.enter()
                 thread.submit {
                     node.run(at: "peer+" + url)
@@ -131,6 +132,21 @@ extension Node {
                 """
             )
         }
+    }
+}
+
+extension NodeState {
+    fileprivate init(_ holdings: NodeHoldings) {
+        self.init()
+        let behind = holdings.holdings.filter { !$0.isCurrent }
+        refs = holdings.holdings.count
+        refsBehind = behind.count
+        // A ref that the node lacks altogether is behind by all of its versions.
+        versionsBehind = behind.map { max(($0.wanted ?? 0).subtracting(saturating: $0.held ?? 0), 1) }.max() ?? 0
+        missingBytes = behind.saturatingSum(\.missing)
+        fromPeers = holdings.fromPeers
+        fromOrigin = holdings.fromOrigin
+        isFailing = holdings.failure != nil
     }
 }
 
