@@ -57,7 +57,7 @@ document.addEventListener("click", async (event) => {
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const isMap = link.hasAttribute("data-map");
   const href = link.getAttribute("href");
-  const id = isMap ? "map-body" : "rows";
+  const id = isMap ? "disk-body" : "rows";
   if (!$(id)) return;
   event.preventDefault();
   if (!(await load(id, part(href, isMap ? "map" : "rows")))) return location.assign(href);
@@ -101,7 +101,7 @@ function show(state) {
 
 function connect() {
   clearTimeout(retry);
-  stream = new EventSource("/api/weightstore/events");
+  stream = new EventSource("/api/weightstore/updates");
   stream.addEventListener("open", () => show("live"));
   stream.addEventListener("section", (event) => {
     const { id, html } = JSON.parse(event.data);

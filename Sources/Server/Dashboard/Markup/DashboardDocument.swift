@@ -42,7 +42,7 @@ struct DashboardDocument {
             <div class="state"><span id="headline">\(headline)</span>
             <span id="live" role="status" hidden></span><button id="pause" type="button" hidden>Pause</button></div></header>
             <main id="main" tabindex="-1">\(content)</main>
-            <footer><a href="/metrics">Metrics</a> <a href="/api/weightstore/overview">JSON</a></footer>
+            <footer><a href="/metrics">Metrics</a> <a href="/api/weightstore/tiers">JSON</a></footer>
             <script type="module">\(HTML(DashboardAsset.script))</script></body></html>
             """
     }

@@ -1,7 +1,7 @@
 import Support
 
 /// A line of the table of models.
-struct ModelRow: Sendable, Encodable {
+struct ModelRow: Sendable, Equatable, Encodable {
     let name: String
     /// The newest version; nil if none is complete.
     let version: Int?

@@ -128,7 +128,8 @@ enum ModelPage {
     }
 
     private static func words(_ cell: ModelDetails.Cell) -> String {
-        cell.place == .part ? "\(Quantity.percent(Double(cell.onDisk) / Double(max(cell.bytes, 1)))) on disk" : word(cell.place)
+        cell.place == .part
+            ? "\(Quantity.percent(Double(cell.onDisk) / Double(max(cell.bytes, 1)))) on disk" : word(cell.place)
     }
 
     private static func origins(_ model: ModelDetails) -> HTML {
@@ -152,7 +153,7 @@ enum ModelPage {
                 """
         }
         return """
-            <div class="scroll" tabindex="0" role="region" aria-label="Origins"><table class="plain"><thead><tr>\
+            <div class="scroll" tabindex="0" role="region" aria-label="Table of origins"><table class="plain"><thead><tr>\
             <th scope="col">Origin</th><th scope="col">Last answer</th><th scope="col" class="number">Versions held</th></tr>\
             </thead><tbody>\(rows)</tbody></table></div>
             """

@@ -8,6 +8,12 @@ enum SizingSection {
     private static var plotWidth: Double { width - left - right }
     private static var plotHeight: Double { height - top - bottom }
 
+    /// What is shown while no accesses are recorded.
+    static let unrecorded: HTML = """
+        <p class="nothing">No uses are recorded. <code>weightstore record on</code> records those of all processes; after a \
+        day or more, the answer is here.</p>
+        """
+
     static func html(_ sizing: Sizing) -> HTML {
         """
         <p class="answer">\(sizing.sentence)</p>
