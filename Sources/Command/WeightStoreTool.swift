@@ -24,8 +24,8 @@ struct WeightStoreTool: ParsableCommand {
             CommandGroup(
                 name: "Inspection:",
                 subcommands: [
-                    Status.self, List.self, Show.self, Files.self, Tensors.self, DiskUsage.self, Stats.self,
-                    Families.self,
+                    Status.self, Top.self, Events.self, List.self, Show.self, Files.self, Tensors.self, DiskUsage.self,
+                    Stats.self, Families.self,
                 ]),
             CommandGroup(
                 name: "Refs and pins:", subcommands: [Tag.self, Untag.self, Pin.self, Unpin.self]),

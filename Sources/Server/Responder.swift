@@ -26,7 +26,10 @@ struct Responder: HTTPResponder {
         metrics = Metrics()
         let fetches = FetchMetrics()
         hub = Hub(
-            store: store, threads: threads, readers: readers, pulls: PullGate(pullThrough, fetches, logger: logger),
+            store: store, threads: threads, readers: readers,
+            pulls: PullGate(pullThrough, fetches, logger: logger) { [weak store] ref, failure in
+                store?.recordUpstreamFailure(ref, failure)
+            },
             fetches: ByteFetches(fetches), pageEntries: options.pageEntries)
         peers = Peers(store: store, threads: threads, readers: readers, inFlight: inFlight)
         operation = OperatorPages(

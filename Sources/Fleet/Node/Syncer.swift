@@ -78,7 +78,7 @@ struct Syncer: Sendable {
         try ParallelWork.run(ordered.map(\.shard)) { [store, inFlight] shard in
             if isStale() { throw CancellationError() }
             try work.check()
-            try store.refetch(shard.digest, work: work)
+            try store.refetch(shard.digest, onUse: false, work)
             inFlight.arrived(shard.digest)
             work.advance(shard.bytes)
         }
@@ -94,6 +94,13 @@ struct Syncer: Sendable {
         summary.bytes = wanted.saturatingSum(\.bytes)
         summary.fromPeers = selector.bytes.fromPeers - before.fromPeers
         summary.fromOrigin = selector.bytes.fromOrigin - before.fromOrigin
+        if !wanted.isEmpty {
+            let models = Set(wanted.map(\.model)).sorted()
+            store.record(
+                StoreEvent(
+                    .fetched, models.count == 1 ? models[0] : "", bytes: summary.bytes, count: summary.shards,
+                    detail: "a sync: \(summary.fromPeers) bytes from peers"))
+        }
         return summary
     }
 

@@ -35,13 +35,20 @@ final class PullGate: Sendable {
     private let refs: RefRevalidator?
     private let refusals = Mutex<[Key: Refusal]>([:])
 
-    init(_ source: (any PullThrough)?, _ metrics: FetchMetrics, logger: Logger) {
+    /// - Parameter report: receives failures of the upstream that no client sees, at most once a minute: the ref, and a
+    ///   sentence.
+    init(
+        _ source: (any PullThrough)?, _ metrics: FetchMetrics, logger: Logger,
+        report: @escaping @Sendable (_ ref: String, _ failure: String) -> Void
+    ) {
         self.source = source
         self.metrics = metrics
         // A pull of many files takes longer than clients wait: they repeat their request, and join the same pull.
         gate = FetchGate(.init(total: 16, perModel: 4, linger: .seconds(30)), metrics)
         refs = source.flatMap { source in
-            source.revalidationInterval.map { RefRevalidator(source, interval: $0, metrics, logger: logger) }
+            source.revalidationInterval.map {
+                RefRevalidator(source, interval: $0, metrics, logger: logger, report: report)
+            }
         }
     }
 

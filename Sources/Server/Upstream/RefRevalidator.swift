@@ -36,16 +36,21 @@ actor RefRevalidator {
     private let gate: FetchGate<Key, String?>
     private let metrics: FetchMetrics
     private let logger: Logger
+    private let report: @Sendable (_ ref: String, _ failure: String) -> Void
     /// Of names that are refs of the store, and of `main`, so their number is limited.
     private var states: [Key: State] = [:]
     private var lastWarning: ContinuousClock.Instant?
     private var hasFailed = false
 
-    init(_ source: any PullThrough, interval: Duration, _ metrics: FetchMetrics, logger: Logger) {
+    init(
+        _ source: any PullThrough, interval: Duration, _ metrics: FetchMetrics, logger: Logger,
+        report: @escaping @Sendable (_ ref: String, _ failure: String) -> Void
+    ) {
         self.source = source
         self.interval = interval
         self.metrics = metrics
         self.logger = logger
+        self.report = report
         gate = FetchGate(.init(total: 16, perModel: 4), metrics)
     }
 
@@ -112,6 +117,7 @@ actor RefRevalidator {
         if error is CancellationError { return }
         if let lastWarning, lastWarning + Self.warningTime > .now { return }
         lastWarning = .now
+        report("\(key.model)@\(key.ref)", "not compared with the upstream: \(error)")
         logger.warning(
             "\(key.model)@\(key.ref) was not compared with the upstream; the stored commit is served: \(error)")
     }

@@ -28,6 +28,11 @@ package final class ActivityCounters: Sendable {
 
         var isEmpty: Bool { table.isEmpty && fetches.isEmpty }
 
+        /// Whether there is nothing, or only what changes of the catalog have counted about themselves.
+        var hasOnlyWrites: Bool {
+            fetches.isEmpty && table.keys.allSatisfy { [.writes, .writeWaitSeconds].contains($0.metric) }
+        }
+
         fileprivate mutating func addFetch(_ key: FetchKey, shards: Int, bytes: Int) {
             var sum = fetches[key] ?? FetchSum()
             sum.shards.add(saturating: shards)

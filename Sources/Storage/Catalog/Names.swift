@@ -66,6 +66,11 @@ package enum RevisionName {
     package static func text(_ model: String, version: Int?, digest: ContentDigest) -> String {
         "\(model)@\(version.map(VersionName.text) ?? digest.short)"
     }
+
+    /// The model in the name of a revision or a ref.
+    package static func model(of name: String) -> String {
+        String(name[..<(name.utf8.firstIndex(of: UInt8(ascii: "@")) ?? name.endIndex)])
+    }
 }
 
 /// A path of a file in a revision: it stays inside of the directory that it is exported to.

@@ -25,6 +25,9 @@ extension LeaseDirectory {
         try FileSystem.rename(target + ".new", to: target)
     }
 
+    /// Whether this process has written statistics that nothing has removed since.
+    package var hasStatistics: Bool { FileSystem.exists(statisticsPath(of: name)) }
+
     /// The statistics of a process.
     ///
     /// - Returns: nil if it has none yet, or they cannot be read: those of a newer program, or of another user.

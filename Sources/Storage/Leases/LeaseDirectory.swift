@@ -10,7 +10,7 @@ import Synchronization
 /// the process id and the command, the schema and the version of the program, then the revisions in use, one per line:
 ///
 ///     process 4711 (weightstore serve)
-///     schema 12, version 0.1.0
+///     schema 13, version 0.1.0
 ///     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 org/name
 ///
 /// Beside it, a process that lives for a second or longer keeps its statistics (`LeaseDirectory+Statistics.swift`).

@@ -59,7 +59,7 @@ extension RevisionRow {
             try ShardTable.adopt(shards, db)
         }
         let replaced = try RevisionTable.removeUnfinished(of: model, source: source, replacedBy: id, db)
-        for ref in refs { try RefTable.set(ref, of: model, to: id, db) }
+        for ref in refs { try RefTable.move(ref, of: model, to: id, db) }
         try ClaimTable.release(lease, db)
         return Saved(
             id: id, model: model, version: version, wasKnown: known?.version != nil, replaced: replaced)

@@ -10,6 +10,9 @@ public enum QuotaKind: String, Sendable, Codable, CaseIterable {
         self == .weights ? "\(group).\(name)" : "\(group).kv.\(name)"
     }
 
+    /// The place on disk, in events and activity: `disk` for weights, `kv` for KV blocks.
+    package var place: String { self == .weights ? SourceKind.disk.rawValue : rawValue }
+
     /// The table of the totals.
     var totals: String { self == .weights ? "shard_totals" : "kv_totals" }
 

@@ -5,6 +5,18 @@ import GRDB
 /// A ref names a revision of its own model, and is removed with that revision. Changing a ref also changes the model's
 /// record, so it runs in a `ModelChange`.
 package enum RefTable {
+    /// Creates or moves a ref, and appends an event if it named another revision, or none.
+    package static func move(_ name: String, of model: Int64, to revision: Int64, _ db: Database) throws {
+        let before = try revisions(of: model, db)[name]
+        try set(name, of: model, to: revision, db)
+        guard let after = try revisions(of: model, db)[name], after != before else { return }
+        try EventTable.append(
+            StoreEvent(
+                .refMoved, "\(RevisionName.model(of: after))@\(name)",
+                detail: "\(before.map { "\($0) → " } ?? "")\(after)"),
+            db)
+    }
+
     /// Creates or moves a ref.
     package static func set(_ name: String, of model: Int64, to revision: Int64, _ db: Database) throws {
         try db.execute(
@@ -15,16 +27,18 @@ package enum RefTable {
                 """, arguments: [model, name, revision, StoreClock.now])
     }
 
-    /// Removes a ref.
+    /// Removes a ref, and appends an event.
     ///
     /// - Returns: the model's id; nil if there is no such ref.
     package static func remove(_ name: String, of model: String, _ db: Database) throws -> Int64? {
-        try Int64.fetchOne(
+        let id = try Int64.fetchOne(
             db,
             sql: """
                 DELETE FROM ref WHERE model_id = (SELECT id FROM model WHERE name = ?) AND name = ?
                 RETURNING model_id
                 """, arguments: [model, name])
+        if id != nil { try EventTable.append(StoreEvent(.refMoved, "\(model)@\(name)", detail: "removed"), db) }
+        return id
     }
 
     /// The time when a ref was set, in seconds since 1970; nil if there is no such ref.

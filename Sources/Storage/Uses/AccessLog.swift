@@ -69,7 +69,7 @@ package final class AccessLog: Sendable {
     private let logger: Logger
     private let sources: @Sendable () -> [any UseSource]
     private let recorder: AccessRecorder
-    /// False if the store can only be read.
+    /// Whether uses are counted, and statistics written.
     private let counts: Bool
     private let writeStatistics: @Sendable () -> Void
     /// The seconds since the last batch. Used on the queue only.
@@ -80,17 +80,17 @@ package final class AccessLog: Sendable {
     nonisolated(unsafe) private let timer: any DispatchSourceTimer
 
     /// - Parameters:
-    ///   - access: in a store that can only be read, nothing is counted.
+    ///   - counts: whether uses are counted, and statistics written. In a store that can only be read they are not.
     ///   - sources: components that count uses of shards themselves, such as memory tiers.
     ///   - writeStatistics: called every second on the queue, if the store can be written. It must not hold the store, of
     ///     which the last release waits for the queue.
     package init(
-        catalog: Catalog, _ access: StoreAccess = .readWrite, recorder: AccessRecorder, logger: Logger,
+        catalog: Catalog, counts: Bool, recorder: AccessRecorder, logger: Logger,
         sources: @escaping @Sendable () -> [any UseSource], writeStatistics: @escaping @Sendable () -> Void
     ) throws {
         self.catalog = catalog
         self.writeStatistics = writeStatistics
-        counts = !access.isReadOnly
+        self.counts = counts
         self.sources = sources
         self.recorder = recorder
         self.logger = logger
@@ -167,7 +167,8 @@ package final class AccessLog: Sendable {
         taken.hits = 0
         let counted = catalog.activity.drain()
         do {
-            if !taken.isEmpty || !counted.isEmpty {
+            // A short process that has changed the catalog does not wait for the lock once more for that count.
+            if !taken.isEmpty || !(isLast ? counted.hasOnlyWrites : counted.isEmpty) {
                 try catalog.write(durable: false, within: Self.lockTimeout) { db in
                     try Self.save(taken, db)
                     try counted.save(at: now, db)

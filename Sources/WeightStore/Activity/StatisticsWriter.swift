@@ -46,7 +46,7 @@ final class StatisticsWriter: Sendable {
             defer { written = statistics }
             return written != statistics
         }
-        guard isNew || leases.statistics(of: leases.name) == nil else { return }
+        guard isNew || !leases.hasStatistics else { return }
         statistics.updatedAt = StoreClock.now
         do {
             try leases.write(statistics)

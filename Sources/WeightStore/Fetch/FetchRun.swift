@@ -123,9 +123,17 @@ final class FetchRun: Sendable {
         let known = min(max(prefix.count - job.offset, 0), job.length)
         if known > 0 { Self.copy(prefix[job.offset..<job.offset + known], to: buffer) }
         if known < job.length {
-            try origin.read(
-                job.file.remote, at: job.offset + known,
-                into: buffer.writableBytes(at: known, job.length - known), work)
+            var meter = RequestMeter()
+            do {
+                try origin.read(
+                    job.file.remote, at: job.offset + known,
+                    into: buffer.writableBytes(at: known, job.length - known), work)
+            } catch {
+                store.noteFailure(error, of: origin.url)
+                throw error
+            }
+            meter.add(bytes: job.length - known)
+            store.catalog.activity.add(meter.values(origin: origin.url))
         }
         job.file.hash?.add(buffer, job.length, at: job.offset)
         for piece in job.pieces {

@@ -77,7 +77,7 @@ struct ManifestPull {
         let (store, work) = (store, work)
         try ParallelWork.run(missing.sorted { $0.key < $1.key }) { shard in
             try work.check()
-            try store.refetch(shard.key, work: work)
+            try store.refetch(shard.key, onUse: false, work)
             work.advance(shard.value)
         }
     }

@@ -268,7 +268,7 @@ struct Pull {
             throw StorageError.notFound(kind: "revision", name: request.model, detail: "It was removed.")
         }
         let before = try refTargets(db)
-        for ref in refs { try RefTable.set(ref, of: model, to: revision, db) }
+        for ref in refs { try RefTable.move(ref, of: model, to: revision, db) }
         try OriginTable.append(url, to: revision, checkedAt: StoreClock.now, db)
         let after = try refTargets(db)
         return (before.filter { after[$0.key] != $0.value }, model)

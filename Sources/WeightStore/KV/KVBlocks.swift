@@ -59,6 +59,9 @@ public final class KVBlocks: Sendable {
     public func longestPrefix(of chain: KVChain) throws -> KVPrefix {
         precondition(chain.space == space.digest, "the chain belongs to other KV blocks")
         let count = try store.catalog.read { db in try KVTable.count(of: chain.keys[...], db) }
+        let activity = store.catalog.activity
+        activity.add(Double(count), to: .hits, QuotaKind.kv.place)
+        activity.add(Double(chain.keys.count - count), to: .misses, QuotaKind.kv.place)
         // Prompts that end within the found blocks are counted when these are leased.
         try prompts.count(chain.keys[...], behind: count)
         return chain.prefix(count)

@@ -37,7 +37,17 @@ extension Revision {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
         let work = Work(within: store.missWork, work)
-        try fromNearestModelOrigin { origin in try store.fetch(selection, of: id, from: origin, work) }
+        try fromNearestModelOrigin { origin in
+            let before = work.progress.done
+            let shards = try store.fetches.during(model, from: origin.url, work) {
+                try store.fetch(selection, of: id, from: origin, work)
+            }
+            let bytes = work.progress.done.subtracting(saturating: before)
+            guard shards > 0 else { return }
+            store.catalog.activity.add(Double(shards), to: .misses, SourceKind.disk.rawValue)
+            store.record(
+                StoreEvent(.fetched, name, bytes: bytes, count: shards, detail: "from \(origin.url)"))
+        }
     }
 
     /// Calls `body` with one origin after another until it succeeds: the revision's own, then those of the model's other
@@ -57,6 +67,7 @@ extension Revision {
             } catch {
                 // Logged, because the next origin is tried.
                 if url != urls.last { store.logger.warning("\(error)") }
+                store.recordFailure(error, of: url)
                 failures.add(error, of: url)
             }
         }

@@ -77,6 +77,31 @@ extension Store {
     }
 }
 
+extension Store {
+    /// Counts the failure of a request to an origin.
+    func noteFailure(_ error: any Error, of url: String) {
+        guard let reason = FailureReason(error) else { return }
+        catalog.activity.add(1, to: .readFailures, SourceKind(origin: url).rawValue, part: reason.rawValue)
+    }
+
+    /// Logs that an origin failed, and that another one is tried, at most once a minute; and records it.
+    func report(_ error: any Error, of url: String) {
+        if reportedOrigins.isDue(url) { logger.warning("\(error) Another origin is tried.") }
+        recordFailure(error, of: url)
+    }
+
+    /// Records that an origin failed, at most once a minute. That it does not have the bytes is no failure.
+    func recordFailure(_ error: any Error, of url: String) {
+        if error is CancellationError || OriginFailure(origin: url, error: StoreError(error)).isAbsence { return }
+        if failedOrigins.isDue(url) { record(StoreEvent(.originFailed, url, detail: "\(error)")) }
+    }
+
+    /// Records that the upstream of a server failed, and what is served meanwhile. The caller limits the rate.
+    package func recordUpstreamFailure(_ subject: String, _ detail: String) {
+        record(StoreEvent(.upstreamFailed, subject, detail: detail))
+    }
+}
+
 extension ProcessStatistics {
     /// A process that has written no statistics.
     fileprivate init(_ holder: LeaseDirectory.Holder) {

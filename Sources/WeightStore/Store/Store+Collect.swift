@@ -61,7 +61,21 @@ extension Store {
         }
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun { try reserve.restore() }
+        if !dryRun { note(summary) }
         return summary
+    }
+
+    private func note(_ summary: CollectionSummary) {
+        let removed = [
+            ("orphaned shard", summary.orphans), ("blob without a row", summary.unreferencedBlobs),
+            ("unfinished file", summary.staged), ("quarantined file", summary.quarantined),
+            ("KV block", summary.kvBlocks),
+        ].filter { $0.1 > 0 }
+        if removed.isEmpty { return }
+        record(
+            StoreEvent(
+                .collected, "", bytes: summary.bytes, count: removed.saturatingSum(\.1),
+                detail: removed.map { "\($0.0): \($0.1)" }.joined(separator: ", ")))
     }
 
     /// Removes the folders of dead processes: a folder in `staging/` is named after the lease of the process that
@@ -144,7 +158,9 @@ extension Store {
                     guard let rest = try ShardTable.find(digest, db), rest.kind != .kv else { return false }
                 }
                 try ShardTable.mark(digest, as: .missing, db)
-                summary.affectedRevisions += try Self.revisions(holding: row.id, db)
+                let revisions = try Self.revisions(holding: row.id, db)
+                try EventTable.append(.damage(of: digest, "its file does not exist", revisions), db)
+                summary.affectedRevisions += revisions
                 return true
             }
             if isMissing { summary.missing += 1 }

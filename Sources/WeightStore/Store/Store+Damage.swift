@@ -154,7 +154,9 @@ extension Store {
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
-            return try Self.revisions(holding: row.id, db)
+            let revisions = try Self.revisions(holding: row.id, db)
+            try EventTable.append(.damage(of: shard.digest, damage.detail, revisions), db)
+            return revisions
         }
         guard let revisions else { return nil }
         logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")

@@ -95,6 +95,7 @@ extension Store {
         if let rejection = summary.rejection {
             logger.warning("\(rejection) Policy \(summary.policy) is used instead.")
         }
+        if !request.dryRun, summary.shards > 0 { note(summary, of: request.kind) }
         return summary
     }
 
@@ -131,6 +132,13 @@ extension Store {
         summary.shards += marked.count
         summary.bytes.add(saturating: bytes)
         summary.stored -= bytes
+    }
+
+    private func note(_ summary: EvictionSummary, of kind: QuotaKind) {
+        let (place, policy) = (kind.place, summary.policy)
+        catalog.activity.add(Double(summary.shards), to: .evictions, place, part: policy)
+        catalog.activity.add(Double(summary.bytes), to: .evictedBytes, place, part: policy)
+        record(StoreEvent(.evicted, place, bytes: summary.bytes, count: summary.shards, detail: "by \(policy)"))
     }
 
     // MARK: Origins

@@ -31,12 +31,15 @@ extension Store {
     ///
     /// - Parameters:
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
+    /// - Returns: the number of shards that were missing.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
     ///   ``FileError/diskFull(path:lacksInodes:)`` before the first byte if there is no room for the bytes.
+    @discardableResult
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
         prefixes: [ByteText: [UInt8]] = [:], _ work: Work
-    ) throws {
+    ) throws -> Int {
+        var fetched = 0
         var isFirst = true
         var prefixes = prefixes
         while true {
@@ -45,6 +48,7 @@ extension Store {
                 let bytes = files.saturatingSum(\.bytes)
                 try checkRoom(for: bytes)
                 work.expect(bytes)
+                fetched = files.saturatingSum(\.wanted.count)
             }
             isFirst = false
             prefixes = [:]
@@ -56,7 +60,10 @@ extension Store {
             }
             let digests = files.compactMap { file in file.id.flatMap { id in file.hash?.digest.map { (id, $0) } } }
             try complete(revision, hashed: Dictionary(digests) { first, _ in first }, url: origin.url, work)
-            guard let other = elsewhere.first else { return evictInBackground() }
+            guard let other = elsewhere.first else {
+                evictInBackground()
+                return fetched
+            }
             try work.check()
             try PartialShards(store: path).wait(for: other, waits.until(work))
         }

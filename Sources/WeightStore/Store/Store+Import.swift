@@ -67,7 +67,14 @@ extension Store {
         if request.move { importer.countUses(in: sources) }
         for source in sources {
             do {
-                summary.revisions.append(try importer.importSource(source))
+                let before = importer.written
+                let imported = try importer.importSource(source)
+                summary.revisions.append(imported)
+                if !imported.wasKnown || importer.written > before {
+                    record(
+                        StoreEvent(
+                            .imported, imported.name, bytes: importer.written - before, detail: source.location))
+                }
             } catch {
                 guard sources.count > 1, ImportSource.isRefusal(error, of: source.location) else { throw error }
                 summary.failures.append(

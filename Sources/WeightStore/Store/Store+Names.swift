@@ -71,7 +71,7 @@ extension Store {
         let ref = try RefName.check(ref)
         return try change().commit { db in
             let row = try Self.complete(revision, db)
-            try RefTable.set(ref, of: row.model, to: row.id, db)
+            try RefTable.move(ref, of: row.model, to: row.id, db)
             return (row.name, [row.model])
         }
     }

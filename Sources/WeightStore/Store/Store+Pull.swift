@@ -24,14 +24,21 @@ extension Store {
     public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
         try requireOwnBlobs()
         return try firstOrigin(for: request) { origin, url in
-            switch origin {
-            case let origin as any ModelOrigin:
-                try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
-            case let origin as any ManifestOrigin:
-                try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
-            default:
-                throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
+            let summary = try fetches.during(request.model, from: url, work) {
+                switch origin {
+                case let origin as any ModelOrigin:
+                    try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
+                case let origin as any ManifestOrigin:
+                    try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
+                default:
+                    throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
+                }
             }
+            if summary.fetched > 0 {
+                let name = RevisionName.text(summary.model, version: summary.version, digest: summary.digest)
+                record(StoreEvent(.fetched, name, bytes: summary.fetched, detail: "from \(url)"))
+            }
+            return summary
         }
     }
 
@@ -52,6 +59,7 @@ extension Store {
                 throw error
             } catch {
                 if url != urls.last { logger.warning("\(error)") }
+                recordFailure(error, of: url)
                 failures.add(error, of: url)
             }
         }

@@ -32,7 +32,12 @@ extension Store {
             throw StorageError.invalid(what: "quota", value: "\(bytes)", reason: "must be at least 1 byte")
         }
         try check(policy(quota.policy))
-        try catalog.write { db in try quota.save(kind, db) }
+        try catalog.write { db in
+            try quota.save(kind, db)
+            let shares = "evicts above \(Int(quota.high * 100))% down to \(Int(quota.low * 100))%, by \(quota.policy)"
+            let detail = quota.bytes == nil ? "none" : shares
+            try EventTable.append(StoreEvent(.quotaChanged, kind.place, bytes: quota.bytes, detail: detail), db)
+        }
     }
 
     /// How full the disk tier is, and how much of it can be evicted. KV blocks have their own gauge, ``kvGauge()``.

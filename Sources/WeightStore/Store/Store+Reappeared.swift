@@ -40,6 +40,10 @@ extension Store {
             try FileSystem.syncDirectory(blobs.directory(shard.digest))
             try ShardTable.mark(shard.digest, as: .present, db)
             try ShardTable.markVerified([row.id], db)
+            if row.state != .evicted {
+                try EventTable.append(
+                    .repair(of: shard.digest, "its file is back", try Self.revisions(holding: row.id, db)), db)
+            }
             logger.notice("shard \(shard.digest.short): its file is back; present again")
             return true
         }

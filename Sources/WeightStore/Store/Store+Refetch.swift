@@ -23,6 +23,14 @@ extension Store {
     ///   ``StoreError/originDiffers(origin:digest:found:)`` or ``StoreError/originFailed(origin:digest:reason:)``; if
     ///   several fail, ``StoreError/originsFailed(_:)``.
     public func refetch(_ digest: ContentDigest, work: Work = Work()) throws {
+        try refetch(digest, onUse: true, work)
+    }
+
+    /// As ``refetch(_:work:)``.
+    ///
+    /// - Parameter onUse: whether something reads the shard. Otherwise it is part of a pull or a sync, which reports all of
+    ///   its shards itself.
+    package func refetch(_ digest: ContentDigest, onUse: Bool, _ work: Work) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: missWork, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
@@ -31,7 +39,17 @@ extension Store {
         // A small shard may be fetched, and others evicted for it, before anything else looks at the work.
         try work.check()
         try makeRoomForFetch(wanted.bytes, work)
-        try fromNearestOrigin(wanted, work) { source, origin in try fetch(wanted, source, origin, work) }
+        try fromNearestOrigin(wanted, work) { source, origin in
+            guard onUse else { return try fetch(wanted, source, origin, work) }
+            let progress = Work()
+            try fetches.during(source.request.model, from: source.url, progress) {
+                progress.expect(wanted.bytes)
+                try fetch(wanted, source, origin, work, progress)
+            }
+            catalog.activity.add(1, to: .misses, SourceKind.disk.rawValue)
+            catalog.activity.addFetch(
+                of: source.request.model, from: source.url.withoutURLSecrets, bytes: wanted.bytes)
+        }
     }
 
     /// Reads an absent shard from the nearest origin that has it, into memory only: it is what ``refetch(_:work:)`` does
@@ -48,9 +66,12 @@ extension Store {
         let memory = try passing.reserve(wanted.bytes, because: refusal)
         warnOfPassing(refusal)
         try fromNearestOrigin(wanted, work) { source, origin in
-            try origin.fetch(source.request, work) { offset, run in
-                try work.check()
-                try memory.write(run, at: offset)
+            try measuring(source.url) { meter in
+                try origin.fetch(source.request, work) { offset, run in
+                    try work.check()
+                    meter.add(run: run.count)
+                    try memory.write(run, at: offset)
+                }
             }
             let found = try memory.mapped().withUnsafeBytes { ContentDigest(of: $0) }
             guard found == digest else {
@@ -90,8 +111,11 @@ extension Store {
                 let first = start + position
                 let request = source.request.only(first..<first + piece.count)
                 var left = piece.count
-                try origin.fetch(request, work) { offset, run in
-                    left -= Self.copy(run, at: offset - first, into: piece)
+                try measuring(source.url) { meter in
+                    try origin.fetch(request, work) { offset, run in
+                        meter.add(run: run.count)
+                        left -= Self.copy(run, at: offset - first, into: piece)
+                    }
                 }
                 guard left == 0 else {
                     throw StoreError.originFailed(
@@ -128,19 +152,27 @@ extension Store {
             for origin in nearer.value?.origins(for: request) ?? [] {
                 let source = (url: origin.url, request: request)
                 guard let failure = try attempt(source, { try body(source, origin) }) else { return }
-                reportedOrigins.warn(failure, of: origin.url, logger)
+                report(failure, of: origin.url)
             }
         }
         var failures = OriginFailures()
         var last: (error: any Error, url: String)?
         for source in wanted.sources {
             // The failure of the last one is the error of the call, and not also a warning.
-            if let last { reportedOrigins.warn(last.error, of: last.url, logger) }
+            if let last { report(last.error, of: last.url) }
             guard let failure = try attempt(source, { try body(source, origins.origin(source.url)) }) else { return }
             failures.add(failure, of: source.url)
             last = (failure, source.url)
         }
+        if let last { recordFailure(last.error, of: last.url) }
         throw failures.error ?? StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest)
+    }
+
+    /// Measures one request to an origin.
+    private func measuring(_ url: String, _ body: (inout RequestMeter) throws -> Void) rethrows {
+        var meter = RequestMeter()
+        try body(&meter)
+        catalog.activity.add(meter.values(origin: url))
     }
 
     /// In a store that can only be read: throws the reason why a shard has no blob, unless it is back.
@@ -177,12 +209,15 @@ extension Store {
             throw error
         } catch {
             nearer.value?.recordResult(from: source.url, source.request, error)
+            noteFailure(error, of: source.url)
             return error
         }
     }
 
+    /// - Parameter progress: counts the bytes that arrive.
     private func fetch(
-        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ work: Work
+        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ work: Work,
+        _ progress: Work? = nil
     ) throws {
         let digest = wanted.digest
         let start = ContinuousClock.now
@@ -190,9 +225,9 @@ extension Store {
             let partial = try PartialShards(store: path).open(digest, waits.until(work))
             let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial)
             try shard.hashWrittenBytes()
-            try fetchRest(of: shard, wanted, source, origin, work)
+            try fetchRest(of: shard, wanted, source, origin, work, progress)
             let found = try shard.finishAdding()
-            if found == digest { return try save(shard, digest, since: start, work) }
+            if found == digest { return try save(shard, wanted, from: source.url, since: start, work) }
             try shard.remove()
             // The bytes of an earlier attempt may be wrong: fetch all of them from this origin.
             guard shard.have > 0 else {
@@ -204,14 +239,17 @@ extension Store {
     /// Fetches the missing bytes.
     private func fetchRest(
         of shard: ShardWriter, _ wanted: WantedShard, _ source: (url: String, request: ShardRequest),
-        _ origin: any Origin,
-        _ work: Work
+        _ origin: any Origin, _ work: Work, _ progress: Work?
     ) throws {
         if shard.have == wanted.bytes { return }
         do {
-            try origin.fetch(source.request.from(shard.have), work) { offset, run in
-                try work.check()
-                try shard.add(run, at: offset)
+            try measuring(source.url) { meter in
+                try origin.fetch(source.request.from(shard.have), work) { offset, run in
+                    try work.check()
+                    meter.add(run: run.count)
+                    progress?.advance(run.count)
+                    try shard.add(run, at: offset)
+                }
             }
         } catch let error as FileError where error.isDiskFull {
             try shard.remove()
@@ -224,17 +262,23 @@ extension Store {
     }
 
     private func save(
-        _ shard: ShardWriter, _ digest: ContentDigest, since start: ContinuousClock.Instant, _ work: Work
+        _ shard: ShardWriter, _ wanted: WantedShard, from url: String, since start: ContinuousClock.Instant,
+        _ work: Work
     ) throws {
+        let digest = wanted.digest
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try catalog.write(work: work) { db in
             // The row was removed meanwhile, and a blob without a row would be garbage.
-            guard try ShardTable.find(digest, db) != nil else {
+            guard let row = try ShardTable.find(digest, db) else {
                 try shard.remove()
                 throw StorageError.missing(path: blobs.path(digest), digest: digest)
             }
             if let staged = shard.staged { try blobs.install([(staged, .init(digest: digest, kind: .shard))]) }
             try ShardTable.markFetched(digest, seconds: seconds, db)
+            if row.state == .missing || row.state == .quarantined {
+                let revisions = try Self.revisions(holding: row.id, db)
+                try EventTable.append(.repair(of: digest, "fetched again from \(url)", revisions), db)
+            }
         }
         evictInBackground()
     }

@@ -40,7 +40,7 @@ extension Store {
             }
             return (all, named.compactMap(\.model))
         }
-        return try removing(dryRun: dryRun, counts: false, work) { plan, holders, db in
+        return try removing(.removed, dryRun: dryRun, counts: false, work) { plan, holders, db in
             let chosen = try choose(holders, db)
             plan.models = chosen.models
             try plan.add(chosen.all, db)
@@ -58,7 +58,7 @@ extension Store {
     func prune(
         downTo limit: Int?, dryRun: Bool, _ work: Work, _ choose: (Database) throws -> [RevisionRow]
     ) throws -> RemovalSummary {
-        try removing(dryRun: dryRun, counts: limit != nil, work) { plan, holders, db in
+        try removing(.pruned, dryRun: dryRun, counts: limit != nil, work) { plan, holders, db in
             let stored = try Totals.bytes(.weights, db)
             for revision in try choose(db) {
                 if let limit, stored - plan.weights <= limit { return }
@@ -111,12 +111,13 @@ extension Store {
     /// Removes what a plan lists: in one short transaction the revisions, and in slices what they leave behind.
     ///
     /// - Parameters:
+    ///   - kind: the kind of the event.
     ///   - counts: whether the plan counts what is freed; a dry run always does.
     ///   - choose: plans the removal, on a snapshot of the catalog.
     ///   - still: checks the plan again in the transaction, while no process can begin to use a revision: returns the
     ///     revisions that may be removed, or nil if the removal must be planned again.
     private func removing(
-        dryRun: Bool, counts: Bool, _ work: Work,
+        _ kind: EventKind, dryRun: Bool, counts: Bool, _ work: Work,
         _ choose: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> Void,
         still: (inout RemovalPlan, [LeaseDirectory.Holder], Database) throws -> [RevisionRow]?
     ) throws -> RemovalSummary {
@@ -151,6 +152,7 @@ extension Store {
                 var summary = try finish(removal, spare, work)
                 summary.report(Array(fetched.values))
                 if summary.shards > 0 { reportMappings(&summary) }
+                note(kind, summary)
                 return summary
             } catch is Outdated {
                 guard round <= Self.mostRounds else {
@@ -158,6 +160,17 @@ extension Store {
                 }
             }
         }
+    }
+
+    /// Records a removal as one event; of a single revision under its name.
+    private func note(_ kind: EventKind, _ summary: RemovalSummary) {
+        guard let first = summary.revisions.first else { return }
+        let models = Set(summary.revisions.map { ByteText(RevisionName.model(of: $0)) })
+        let subject = summary.revisions.count == 1 ? first : models.count == 1 ? RevisionName.model(of: first) : ""
+        record(
+            StoreEvent(
+                kind, subject, bytes: summary.bytes, count: summary.revisions.count,
+                detail: subject == first ? "" : summary.revisions.joined(separator: ", ")))
     }
 
     /// The transaction that removes the revisions of a plan.

@@ -55,7 +55,7 @@ extension Store {
             var id: Int64?
             for (ref, digest) in refs {
                 let row = try RevisionRow.find("\(model)@\(digest.hex)", db)
-                try RefTable.set(try RefName.check(ref), of: row.model, to: row.id, db)
+                try RefTable.move(try RefName.check(ref), of: row.model, to: row.id, db)
                 id = row.model
             }
             return ((), id.map { [$0] } ?? [])

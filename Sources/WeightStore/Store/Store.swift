@@ -36,6 +36,8 @@ public final class Store: Sendable {
     let silentOrigins = SilentOrigins()
     /// The origins of which a failure was logged.
     let reportedOrigins = ReportedOrigins()
+    /// The origins of which a failure was recorded as an event.
+    let failedOrigins = ReportedOrigins()
     /// The progress and cancellation of all fetches on miss; also ends all waits for locks.
     package let missWork: Work
     /// The waits for locks: they are logged, and end with `missWork`.
@@ -68,10 +70,12 @@ public final class Store: Sendable {
         try self.init(at: path, create: create, logger: logger, work: work, trace: nil)
     }
 
-    /// - Parameter trace: receives every SQL statement.
+    /// - Parameters:
+    ///   - countsUses: whether uses are counted and recorded. A benchmark's uses say nothing about what will be used.
+    ///   - trace: receives every SQL statement.
     package init(
         at path: String, create: Bool, logger: Logger = Logger(label: "weightstore"), work: Work? = nil,
-        trace: (@Sendable (String) -> Void)?
+        countsUses: Bool = true, trace: (@Sendable (String) -> Void)?
     ) throws {
         // A model has more shards than the usual soft limit allows files.
         _ = OpenFiles.limit
@@ -124,7 +128,9 @@ public final class Store: Sendable {
         (leases, catalog) = parts
         let statistics = StatisticsWriter(leases, tiers, fetches, catalog.activity)
         self.statistics = statistics
-        accesses = try AccessLog(catalog: catalog, access, recorder: recorder, logger: logger) { [tiers] in
+        accesses = try AccessLog(
+            catalog: catalog, counts: countsUses && !access.isReadOnly, recorder: recorder, logger: logger
+        ) { [tiers] in
             tiers.all
         } writeStatistics: {
             statistics.write()
