@@ -16,14 +16,14 @@ struct Responder: HTTPResponder {
     /// The hub that has what a store has not, without a slash at the end.
     private let upstream: String?
     private let currentTokens: Shared<Mutex<[AccessToken]?>>
-    private let metrics: Metrics
+    private let metrics: ServerMetrics
     let logger: Logger
 
     init(
         _ store: Store, _ options: ServerOptions, threads: BlockingThreads, readers: BlockingThreads,
         pullThrough: (any PullThrough)?, inFlight: (any InFlightFetches)?, logger: Logger
     ) {
-        metrics = Metrics()
+        metrics = ServerMetrics()
         let fetches = FetchMetrics()
         hub = Hub(
             store: store, threads: threads, readers: readers,

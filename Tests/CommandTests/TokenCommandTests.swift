@@ -40,6 +40,22 @@ import Testing
         #expect(try tool("token", "ls").status == 64)
     }
 
+    @Test("patterns of models are in the file and in the list, and only a token that reads has them")
+    func models() throws {
+        let file = directory("tokens")
+        let made = try tool("token", "new", "lab", "--models", "org/*", "--models", "*/llama-?", "--token-file", file)
+        #expect(made.status == 0)
+        #expect(String(decoding: try contents(file), as: UTF8.self).contains(/lab read [0-9]+ org\/\*,\*\/llama-\?\n$/))
+        #expect(try tool("token", "ls", "--token-file", file).output.contains("org/*,*/llama-?"))
+        let list = try #require(try tool("token", "ls", "--token-file", file, "--json").json() as? [[String: Any]])
+        #expect(list.first?["models"] as? [String] == ["org/*", "*/llama-?"])
+        for pattern in ["", "a b", "a,b", "ä"] {
+            #expect(try tool("token", "new", "x", "--models", pattern, "--token-file", file).status == 6, "\(pattern)")
+        }
+        let scope = try tool("token", "new", "x", "--models", "a", "--scope", "metrics", "--token-file", file)
+        #expect(scope.status == 6 && scope.errors.contains("only a token of the scope \"read\""))
+    }
+
     @Test("rm removes one token, keeps the others and a token that is in the file as it is, and follows a link")
     func remove() throws {
         try directory.write("old-token\n", to: "real/tokens")

@@ -290,6 +290,22 @@ struct NodeTests {
         #expect(proxy.left < 100 && proxy.left >= 60, "it received some requests, and not all")
     }
 
+    @Test("the metrics of a node have the refs that it follows, and how far it is behind")
+    func lag() throws {
+        let fixture = try FleetFixture(etcd: true)
+        let store = try fixture.publisher("publisher", [TestModel(layers: 1)])
+        let first = try fixture.fleet().pushBlocking(try store.revision("org/model"), of: store)
+        let node = try NodeProcess(fixture, "node")
+        try fixture.wait(for: first.digest, on: [node])
+        try FleetTests.wait(for: "the metrics of the node: \(node.logText.suffix(2000))") {
+            let text = try ChildProcess.check(
+                "curl", "-sS", "-H", "Authorization: Bearer the-fleets-token", node.url + "/metrics")
+            return ["node_refs 1", "node_refs_behind 0", "node_missing_bytes 0", "node_sync_failing 0"].allSatisfy {
+                text.contains("\nweightstore_\($0)\n")
+            }
+        }
+    }
+
     @Test("evicted shards are fetched from a peer before the object store, in any process of the machine")
     func missFromPeer() throws {
         let fixture = try FleetFixture(etcd: true)

@@ -74,6 +74,8 @@ struct DamageTests {
     func token() async throws {
         var options = ServerOptions()
         options.tokens = [try AccessToken("token", source: "test")]
+        // The damaged shard is a large part of the small model.
+        options.readiness.mostDamaged = 1
         let server = try await TestServer(options)
         try await onThread {
             try server.store.catalog.write { db in

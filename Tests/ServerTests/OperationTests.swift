@@ -21,20 +21,83 @@ struct OperationTests {
         #expect(lines.contains("weightstore_store_bytes \(stats.stored)"))
         #expect(lines.contains("weightstore_store_shards \(stats.shards)"))
         for line in lines where !line.hasPrefix("#") {
-            #expect(line.contains(/^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?\d+$/), "\(line)")
+            #expect(line.contains(/^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? -?[0-9.e+-]+$/), "\(line)")
         }
     }
 
-    @Test("tiers that are open are in the metrics")
+    @Test("tiers that are open, and what was counted in them, are in the metrics")
     func tiers() async throws {
         let server = try await TestServer()
         try await onThread {
             try server.store.open(.ram, TierOptions(budget: 1 << 30))
-            try server.store.revision("org/base").leaseBlocking(layer: 0, in: .ram).release()
+            for _ in 0..<2 { try server.store.revision("org/base").leaseBlocking(layer: 0, in: .ram).release() }
+            server.store.flush()
         }
         let text = try await server.get("/metrics").text
         #expect(text.contains("weightstore_tier_budget_bytes{tier=\"ram\"} 1073741824"))
-        #expect(text.contains("# TYPE weightstore_tier_misses_total counter"))
+        let counts = ["hits_total", "misses_total", "load_seconds_count"].map { name in
+            text.split(separator: "\n").first { $0.hasPrefix("weightstore_\(name){tier=\"ram\"}") }
+                .flatMap { Int($0.split(separator: " ")[1]) }
+        }
+        let misses = try #require(counts[1])
+        #expect(misses > 0 && counts == [misses, misses, misses])
+    }
+
+    @Test("a request's line has its id, which the response has, too, and the first byte and its source")
+    func requestLine() async throws {
+        let server = try await TestServer()
+        let named = try await server.get("/org/base/resolve/main/model.safetensors", ["X-Request-Id": "abc-1"])
+        #expect(named["x-request-id"] == "abc-1")
+        let strange = try await server.get("/org/base/resolve/main/config.json", ["X-Request-Id": "a b\u{1}"])
+        let id = try #require(strange["x-request-id"])
+        #expect(id.contains(/^[0-9a-f]{16}$/))
+        let lines = server.log.lines
+        #expect(lines.contains { $0.contains(/ms, first byte [0-9.]+ ms, stored, request abc-1$/) })
+        #expect(lines.contains { $0.hasSuffix("request \(id)") })
+    }
+
+    @Test("a token for some models reads these alone, on every path, and its name is in the log")
+    func models() async throws {
+        let some = try ModelPatterns(["org/b*"], source: "test")
+        let (token, text) = try AccessToken.make(name: "lab", scope: .read, models: some, created: 1)
+        let (all, whole) = try AccessToken.make(name: "all", scope: .read, created: 1)
+        var options = ServerOptions()
+        let file = [token, all].compactMap(\.line).joined(separator: "\n")
+        options.tokens = try AccessToken.all(in: file, source: "test")
+        let server = try await TestServer(options)
+        func status(_ path: String, _ text: String = text) async throws -> Int {
+            try await server.get(path, ["Authorization": "Bearer \(text)"]).status
+        }
+        let names = try await server.get("/api/models", ["Authorization": "Bearer \(text)"]).list()
+        #expect(names.map { $0["id"] as? String } == ["org/base"])
+        let (own, other, manifests) = try await onThread {
+            let own = Set(try server.store.revision("org/base").tensorEntries().compactMap(\.shard))
+            let tuned = Set(try server.store.revision("org/tuned").tensorEntries().compactMap(\.shard))
+            let digests = try ["org/base", "org/tuned"].map { try server.store.revision($0).digest }
+            return (own, tuned.subtracting(own), digests)
+        }
+        for path in [
+            "/api/models/NAME", "/api/models/NAME/revision/main", "/api/models/NAME/tree/main", "/api/models/NAME/refs",
+            "/api/models/NAME/commits/main", "/api/models/NAME/auth-check", "/api/models/NAME/discussions",
+            "/NAME/resolve/main/config.json", "/NAME/raw/main/config.json", "/api/weightstore/models/NAME/revisions",
+        ] {
+            #expect(try await status(path.replacing("NAME", with: "org/base")) == 200, "\(path)")
+            #expect(try await status(path.replacing("NAME", with: "org/tuned")) == 404, "\(path)")
+            #expect(try await status(path.replacing("NAME", with: "org/tuned"), whole) == 200, "\(path)")
+        }
+        #expect(try await status("/v2/org/tuned/manifests/latest") == 404)
+        #expect(try await status("/v2/org/tuned/blobs/sha256:\(manifests[1].hex)") == 404)
+        #expect(try await status("/shards/\(#require(own.first).hex)") == 200)
+        #expect(try await status("/shards/\(#require(other.first).hex)") == 404)
+        #expect(try await status("/shards/\(#require(other.first).hex)", whole) == 200)
+        #expect(try await status("/manifests/\(manifests[0].hex)") == 200)
+        #expect(try await status("/manifests/\(manifests[1].hex)") == 404)
+        for path in ["/", "/metrics"] { #expect(try await status(path) == 403) }
+        #expect(
+            server.log.lines.contains {
+                $0.contains("/org/base/resolve/main/config.json 200") && $0.contains("token lab,")
+            })
+        #expect(!server.log.lines.contains { $0.contains(text) })
     }
 
     @Test("a line is logged for each request, with no control characters")
@@ -78,7 +141,7 @@ struct OperationTests {
         #expect(!server.log.lines.contains { $0.contains("s3cret") || $0.contains("dXNlc") })
     }
 
-    @Test("a token for metrics reads /metrics and /health only, and one without a scope reads everything")
+    @Test("a token for metrics reads /metrics and /readyz only, and one without a scope reads everything")
     func scopes() async throws {
         let (reader, text) = try AccessToken.make(name: "reader", scope: .read, created: 1)
         let (metrics, other) = try AccessToken.make(name: "prometheus", scope: .metrics, created: 1)
@@ -120,6 +183,10 @@ struct OperationTests {
             "sha256:\(String(repeating: "0", count: 64)) name",
             "sha256:\(String(repeating: "0", count: 64)) na/me read",
             "sha256:\(String(repeating: "0", count: 64)) name read soon",
+            "sha256:\(String(repeating: "0", count: 64)) name read 1 org/*,",
+            "sha256:\(String(repeating: "0", count: 64)) name read 1 org/* more",
+            // It would read all models.
+            "sha256:\(String(repeating: "0", count: 64)) name metrics 1 org/*",
         ])
     func badLines(line: String) {
         let error = #expect(throws: ServerError.self) { try AccessToken.all(in: "fine\n\n\(line)\n", source: "here") }

@@ -22,6 +22,9 @@ struct PullThroughTests {
         func pull(model: String, revision: String) async throws -> Bool {
             calls.withLock { $0.append("\(model)@\(revision)") }
             if model == "org/broken" { throw StorageError.busy(what: "hub", holder: "somebody") }
+            if model == "org/silent" {
+                throw FetchError.disconnected(url: "https://hub.example", reason: "no route", attempts: 3)
+            }
             guard model == "org/remote", revision == "main" else { return false }
             try await onThread { [store, directory] in
                 try TestServer.base.tuned(seed: 99).write(to: directory("remote"))
@@ -74,5 +77,26 @@ struct PullThroughTests {
         #expect(try await server.get("/or%20g/x/resolve/main/f").status == 404)
         #expect(try await server.get("/datasets/x/resolve/main/f").status == 404)
         #expect(source.calls.withLock { $0.count } == 3)
+    }
+
+    @Test("the metrics have whether the upstream answers, and the log which bytes were fetched")
+    func state() async throws {
+        let (server, _) = try await start()
+        func upstream() async throws -> Int? { try await server.metric("weightstore_upstream_up") }
+        #expect(try await server.get("/org/base/resolve/main/config.json").status == 200)
+        #expect(try await upstream() == nil)
+        #expect(try await server.get("/api/models/org/nowhere").status == 404)
+        #expect(try await upstream() == 1)
+        #expect(try await server.get("/api/models/org/silent").status == 503)
+        #expect(try await upstream() == 0)
+        // A failure of this store says nothing of the upstream.
+        #expect(try await server.get("/org/broken/resolve/main/config.json").status == 503)
+        #expect(try await upstream() == 0)
+        #expect(try await server.get("/org/remote/resolve/main/config.json").status == 200)
+        #expect(try await upstream() == 1)
+        let lines = server.log.lines
+        #expect(lines.contains { $0.contains("/org/base/resolve/main/config.json 200") && $0.contains(", stored,") })
+        #expect(lines.contains { $0.contains("/org/remote/resolve/main/config.json 200") && $0.contains(", fetched,") })
+        #expect(lines.contains { $0.hasPrefix("warning 127.0.0.1 GET /api/models/org/silent 503") })
     }
 }

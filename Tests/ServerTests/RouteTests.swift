@@ -12,8 +12,8 @@ struct RouteTests {
     @Test(
         "paths of the Hub, of peers and of operators are distinguished",
         arguments: [
-            ("/", Route.dashboard(.overview)), ("/health", .health), ("/metrics", .metrics),
-            ("/api/whoami-v2", .whoAmI),
+            ("/", Route.dashboard(.overview)), ("/health", .ready), ("/readyz", .ready), ("/livez", .live),
+            ("/metrics", .metrics), ("/api/whoami-v2", .whoAmI),
             ("/api/models", .models), ("/api/models/", .models),
             ("/api/models/org/name", .model("org/name", revision: nil)),
             ("/api/models/name", .model("name", revision: nil)),

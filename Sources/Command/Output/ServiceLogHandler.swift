@@ -32,7 +32,7 @@ struct ServiceLogHandler: LogHandler {
     func log(event: LogEvent) {
         let time = Date.now.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         // An error's text may have line feeds: the rest would be an event of its own.
-        let message = "\(event.message)".replacing("\n", with: " ")
+        let message = "\(event.message)".replacing("\n", with: " ").withoutURLSecrets
         let facts = metadata.merging(event.metadata ?? [:]) { $1 }
         let line =
             switch format {
@@ -41,7 +41,7 @@ struct ServiceLogHandler: LogHandler {
             case .json: Self.json(time, event.level, message, facts)
             }
         let priority = isForJournal ? "<\(Self.priority(event.level))>" : ""
-        Terminal.writeError(priority + line + "\n")
+        Terminal.writeErrorVerbatim(priority + line + "\n")
     }
 
     private static func json(
@@ -50,7 +50,7 @@ struct ServiceLogHandler: LogHandler {
         var object: [String: Any] = facts.mapValues(value)
         object["time"] = time
         object["level"] = level.rawValue
-        object["message"] = message.withoutURLSecrets
+        object["message"] = message
         // Texts and finite numbers are always encoded.
         let bytes = try? JSONSerialization.data(
             withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])

@@ -10,9 +10,13 @@ enum Terminal {
         try write(text, to: STDOUT_FILENO, name: "standard output")
     }
 
-    static func writeError(_ text: String) {
+    static func writeError(_ text: String) { writeErrorVerbatim(text.withoutURLSecrets) }
+
+    /// Writes a text whose parts are free of secrets: JSON, which the removal of a URL's secrets could break.
+    static func writeErrorVerbatim(_ text: String) {
+        var text = text
         // A failure to write to standard error cannot be reported.
-        try? write(text, to: STDERR_FILENO, name: "standard error")
+        text.withUTF8 { try? writeAll(UnsafeRawBufferPointer($0), to: STDERR_FILENO, name: "standard error") }
     }
 
     private struct Note: Encodable {

@@ -116,7 +116,8 @@ private final class AdminHandler: ChannelInboundHandler {
         fields.replaceOrAdd(name: "Content-Length", value: "\(answer.bytes)")
         fields.replaceOrAdd(name: "Connection", value: "close")
         let status = HTTPResponseStatus(statusCode: answer.status.code)
-        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: fields))), promise: nil)
+        context.write(
+            wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: status, headers: fields))), promise: nil)
         if request.method != .HEAD, case .bytes(let buffer) = answer.body {
             context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
         }

@@ -8,7 +8,7 @@ import WeightStore
 struct OperatorPages: Sendable {
     private let store: Store
     private let threads: BlockingThreads
-    private let metrics: Metrics
+    private let metrics: ServerMetrics
     private let fetches: FetchMetrics
     private let survey: DiskSurvey
     private let options: ServerOptions
@@ -17,7 +17,7 @@ struct OperatorPages: Sendable {
     let dashboard: Dashboard
 
     init(
-        store: Store, _ options: ServerOptions, threads: BlockingThreads, metrics: Metrics, fetches: FetchMetrics,
+        store: Store, _ options: ServerOptions, threads: BlockingThreads, metrics: ServerMetrics, fetches: FetchMetrics,
         logger: Logger
     ) {
         self.store = store

@@ -1,4 +1,3 @@
-import Origins
 import Synchronization
 import WeightStore
 
@@ -38,14 +37,11 @@ final class FetchMetrics: Sendable {
 
     /// Notes whether the upstream has answered a request: a refusal is an answer.
     ///
-    /// - Parameter error: how the request failed; nil if it did not.
+    /// - Parameter error: how the request failed; nil if it did not. One of this store says nothing of the upstream.
     func noteUpstream(_ error: (any Error)? = nil) {
-        if let error {
-            guard let error = error as? FetchError else { return }
-            upstream.store(error.isRefusal ? .up : .down, ordering: .relaxed)
-        } else {
-            upstream.store(.up, ordering: .relaxed)
-        }
+        guard let error else { return upstream.store(.up, ordering: .relaxed) }
+        guard case .fetch(let failure) = StoreError(error).cause else { return }
+        upstream.store(failure.isOutage ? .down : .up, ordering: .relaxed)
     }
 
     func write(to text: inout Exposition) {
@@ -60,5 +56,16 @@ final class FetchMetrics: Sendable {
         }
         text.add(.staleRequests, stale.value)
         text.add(.rememberedRefusals, remembered.value)
+    }
+}
+
+extension FetchError {
+    /// Whether an origin did not answer, or only with an error of its own.
+    fileprivate var isOutage: Bool {
+        switch self {
+        case .stalled, .disconnected, .untrusted: true
+        case .refused(_, let status, _, _): status >= 500
+        default: false
+        }
     }
 }

@@ -67,9 +67,9 @@ final class PullGate: Sendable {
             metrics.noteUpstream()
             if isFound { await refs?.noteCurrent(model, revision) }
             return isFound
-        } catch let error as FetchError {
+        } catch {
             metrics.noteUpstream(error)
-            if error.isRefusal { remember(error, of: key) }
+            if let error = error as? FetchError, error.isRefusal { remember(error, of: key) }
             throw error
         }
     }
@@ -124,7 +124,7 @@ final class PullGate: Sendable {
 
 extension FetchError {
     /// Whether the upstream has answered that it does not have, or denies, what was requested.
-    var isRefusal: Bool {
+    fileprivate var isRefusal: Bool {
         switch self {
         case .notFound, .unauthorized: true
         default: false

@@ -42,7 +42,8 @@ extension JobRecord {
     /// The end of the last run that succeeded of each job, in seconds since 1970.
     package static func successes(_ db: Database) throws -> [String: Int] {
         try names.reduce(into: [:]) { ends, name in
-            ends[name] = try SettingTable.get("job.\(name).succeeded", db)
+            ends[name] =
+                try SettingTable.get("job.\(name).succeeded", db)
                 ?? all(db).first { $0.name == name && $0.status == 0 }?.end
         }
     }

@@ -3,7 +3,7 @@ import Storage
 /// The declaration of a metric: its name, type, labels and meaning. The exposition writes no others, and the tests of the
 /// dashboard and of the alerts know no others.
 ///
-/// To add one: a constant here, its place in ``all``, and its samples in `StoreMetrics`, `Metrics`, `FetchMetrics` or `NodeState`. The
+/// To add one: a constant here, its place in ``all``, and its samples in `StoreMetrics`, `ServerMetrics`, `FetchMetrics` or `NodeState`. The
 /// table in Operating.md lists it.
 package struct MetricFamily: Sendable, Hashable {
     package enum Kind: String, Sendable, CustomStringConvertible {
@@ -49,7 +49,8 @@ extension MetricFamily {
     package static let hits = MetricFamily(
         "hits_total", .counter, ["tier"], "Uses of shards, or of KV blocks in the tier kv, that were in the tier.")
     package static let misses = MetricFamily(
-        "misses_total", .counter, ["tier"], "Uses of shards, or of KV blocks in the tier kv, that were not in the tier.")
+        "misses_total", .counter, ["tier"], "Uses of shards, or of KV blocks in the tier kv, that were not in the tier."
+    )
     package static let hitBytes = MetricFamily(
         "hit_bytes_total", .counter, ["tier"], "Bytes of the uses of shards that were in a memory tier.")
     package static let missBytes = MetricFamily(
@@ -122,7 +123,8 @@ extension MetricFamily {
         "store_damaged_bytes", .gauge, "Bytes of shards of weights that are damaged or missing.")
     package static let evicted = MetricFamily(
         "store_evicted_bytes", .gauge, "Bytes of shards that were evicted, and are fetched at their next use.")
-    package static let evictable = MetricFamily("store_evictable_bytes", .gauge, "Stored bytes that can be evicted now.")
+    package static let evictable = MetricFamily(
+        "store_evictable_bytes", .gauge, "Stored bytes that can be evicted now.")
     package static let inUse = MetricFamily("store_in_use_bytes", .gauge, "Stored bytes that a process uses.")
     package static let pinned = MetricFamily("store_pinned_bytes", .gauge, "Stored bytes of pinned revisions.")
     package static let onlyCopy = MetricFamily(
@@ -131,14 +133,19 @@ extension MetricFamily {
         "store_survey_timestamp_seconds", .gauge,
         "Time of the survey of evictable, used, pinned, only-copy and evicted bytes.")
     package static let quota = MetricFamily("quota_bytes", .gauge, ["kind"], "The limit of stored bytes.")
-    package static let quotaHigh = MetricFamily("quota_high_bytes", .gauge, ["kind"], "Stored bytes above which eviction starts.")
-    package static let quotaLow = MetricFamily("quota_low_bytes", .gauge, ["kind"], "Stored bytes at which eviction stops.")
-    package static let quotaUsed = MetricFamily("quota_used_bytes", .gauge, ["kind"], "Stored bytes that count for the quota.")
+    package static let quotaHigh = MetricFamily(
+        "quota_high_bytes", .gauge, ["kind"], "Stored bytes above which eviction starts.")
+    package static let quotaLow = MetricFamily(
+        "quota_low_bytes", .gauge, ["kind"], "Stored bytes at which eviction stops.")
+    package static let quotaUsed = MetricFamily(
+        "quota_used_bytes", .gauge, ["kind"], "Stored bytes that count for the quota.")
     package static let catalogBytes = MetricFamily("catalog_bytes", .gauge, "Size of the catalog.")
     package static let walBytes = MetricFamily("catalog_wal_bytes", .gauge, "Size of the catalog's write-ahead log.")
     package static let jobSuccess = MetricFamily(
-        "job_last_success_timestamp_seconds", .gauge, ["task"], "End of the last run that succeeded; 0 if there was none.")
-    package static let jobRun = MetricFamily("job_last_run_timestamp_seconds", .gauge, ["task"], "Start of the last run.")
+        "job_last_success_timestamp_seconds", .gauge, ["task"],
+        "End of the last run that succeeded; 0 if there was none.")
+    package static let jobRun = MetricFamily(
+        "job_last_run_timestamp_seconds", .gauge, ["task"], "Start of the last run.")
     package static let jobStatus = MetricFamily(
         "job_last_exit_status", .gauge, ["task"], "Exit status of the last run; 0 is success.")
 
@@ -153,7 +160,8 @@ extension MetricFamily {
 
 extension MetricFamily {
     package static let processes = MetricFamily("processes", .gauge, "Processes that have the store open.")
-    package static let tierBytes = MetricFamily("tier_bytes", .gauge, ["tier"], "Bytes of resident shards, of all processes.")
+    package static let tierBytes = MetricFamily(
+        "tier_bytes", .gauge, ["tier"], "Bytes of resident shards, of all processes.")
     package static let tierBudget = MetricFamily(
         "tier_budget_bytes", .gauge, ["tier"], "Size limits of the tier, of all processes.")
     package static let tierLeased = MetricFamily(
@@ -220,7 +228,9 @@ extension MetricFamily {
         "node_fetched_bytes_total", .counter, ["from"], "Bytes fetched from peers, and from the bucket.")
     package static let nodeFailing = MetricFamily("node_sync_failing", .gauge, "Whether the last sync failed.")
 
-    package static let ofNode = [nodeRefs, nodeRefsBehind, nodeVersionsBehind, nodeMissingBytes, nodeFetchedBytes, nodeFailing]
+    package static let ofNode = [
+        nodeRefs, nodeRefsBehind, nodeVersionsBehind, nodeMissingBytes, nodeFetchedBytes, nodeFailing,
+    ]
 }
 
 // MARK: The process that answers
@@ -228,10 +238,12 @@ extension MetricFamily {
 extension MetricFamily {
     package static let processStart = MetricFamily(
         process: "start_time_seconds", .gauge, "Start of the process, in seconds since 1970.")
-    package static let processCPU = MetricFamily(process: "cpu_seconds_total", .counter, "User and system time of the process.")
+    package static let processCPU = MetricFamily(
+        process: "cpu_seconds_total", .counter, "User and system time of the process.")
     package static let processResident = MetricFamily(
         process: "resident_memory_bytes", .gauge, "Memory of the process that is resident.")
-    package static let processVirtual = MetricFamily(process: "virtual_memory_bytes", .gauge, "Virtual memory of the process.")
+    package static let processVirtual = MetricFamily(
+        process: "virtual_memory_bytes", .gauge, "Virtual memory of the process.")
     package static let processFiles = MetricFamily(process: "open_fds", .gauge, "Open file descriptors of the process.")
     package static let processMostFiles = MetricFamily(process: "max_fds", .gauge, "The most open file descriptors.")
 

@@ -14,6 +14,7 @@ final class StatisticsWriter: Sendable {
     private let activity: ActivityCounters
     private let startedAt = StoreClock.now
     private let written = Mutex<ProcessStatistics?>(nil)
+    private let emitter = MetricsEmitter()
 
     init(_ leases: LeaseDirectory, _ tiers: TierSet, _ fetches: RunningFetches, _ activity: ActivityCounters) {
         self.leases = leases
@@ -39,9 +40,13 @@ final class StatisticsWriter: Sendable {
         return statistics
     }
 
+    /// Emits what has changed as events of swift-metrics. `write` does so, too.
+    func emit() { emitter.emit(current) }
+
     /// Writes the statistics if they have changed, or were removed.
     func write() {
         var statistics = current
+        emitter.emit(statistics)
         let isNew = written.withLock { written in
             defer { written = statistics }
             return written != statistics

@@ -46,12 +46,24 @@ extension Store {
         let turn = try lockFile(request.kind.setting("evict", "lock"))
         guard try turn.tryLock() else { return nil }
         let summary = try evictInTurn(request, Work(within: background.work))
+        logEviction(summary)
         for outcome in summary.unchecked {
             logger.warning(
                 "\(outcome.origin.withoutURLSecrets): could not be checked for \(outcome.revision), whose shards stay: \(outcome.reason ?? "")"
             )
         }
         return summary.stored
+    }
+
+    /// Logs an eviction that a quota caused, and not a person.
+    func logEviction(_ summary: EvictionSummary) {
+        guard summary.shards > 0 else { return }
+        logger.notice(
+            "evicted \(Quantity.count(summary.shards, "shard")) with \(Quantity.bytes(summary.bytes)) by the policy \(summary.policy); \(Quantity.bytes(summary.stored)) are stored",
+            metadata: [
+                "event": "eviction", "policy": "\(summary.policy)", "shards": .stringConvertible(summary.shards),
+                "bytes": .stringConvertible(summary.bytes), "stored_bytes": .stringConvertible(summary.stored),
+            ])
     }
 
     private func evictInTurn(_ request: EvictionRequest, _ work: Work) throws -> EvictionSummary {

@@ -53,7 +53,9 @@ extension Store {
         guard let limit = quota.bytes, stored + bytes > limit else { return nil }
         let target = max(min((quota.lowBytes ?? 0), limit - bytes), 0)
         // Its progress is not that of the import or the fetch.
-        let after = try evictBlocking(EvictionRequest(.downTo(target)), work: Work(within: work)).stored
+        let summary = try evictBlocking(EvictionRequest(.downTo(target)), work: Work(within: work))
+        logEviction(summary)
+        let after = summary.stored
         return after + bytes > limit ? (limit, after) : nil
     }
 
@@ -112,6 +114,11 @@ extension Store {
         var left: Int? = .max
         defer { if let left { background.note(kind, quota, isEnough: left <= high) } }
         left = try evictIfIdle(EvictionRequest(.quota, of: kind))
+        if let left, left > high {
+            logger.warning(
+                "\(kind.rawValue): \(Quantity.bytes(left)) are stored, above the high watermark of \(Quantity.bytes(high)), and no more can be evicted now"
+            )
+        }
     }
 
     /// As `evictInBackground`, in the calling thread.

@@ -154,6 +154,7 @@ public final class Store: Sendable {
 
     deinit {
         accesses.flush(isLast: true)
+        statistics.emit()
         if !access.isReadOnly { removeStaging() }
         // If the disk is full again, the reserve stays smaller, and the next gc restores it.
         if hasReleasedReserve { try? reserve.reclaim() }

@@ -59,6 +59,9 @@ final class TestServer: Sendable {
 
     deinit { server.stop() }
 
+    /// The port of the operator's listener.
+    var adminPort: Int? { server.adminPort }
+
     /// Stops it and waits for the end.
     func stop() async throws {
         server.stop()
@@ -70,10 +73,12 @@ final class TestServer: Sendable {
     }
 
     /// One request on a connection of its own.
+    ///
+    /// - Parameter other: another port than the server's.
     func ask(
-        _ method: String, _ path: String, _ fields: [String: String] = [:], body: String = ""
+        _ method: String, _ path: String, _ fields: [String: String] = [:], body: String = "", at other: Int? = nil
     ) async throws -> HTTPAnswer {
-        try await onThread { [port] in
+        try await onThread { [port = other ?? port] in
             let connection = try Connection(port: port)
             try connection.send(Self.request(method, path, fields, body: body))
             return try connection.answer(hasBody: method != "HEAD")

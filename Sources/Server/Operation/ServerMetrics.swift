@@ -3,7 +3,7 @@ import Synchronization
 import WeightStore
 
 /// The server's counters.
-final class Metrics: Sendable {
+final class ServerMetrics: Sendable {
     struct Request: Hashable {
         let method: String
         let status: Int
