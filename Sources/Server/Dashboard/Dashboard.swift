@@ -65,10 +65,13 @@ struct Dashboard: Sendable {
     private func page(_ section: DashboardSection, _ query: Query) async throws -> Answer {
         let html = try await html(section, query)
         if query["part"] != nil { return fragment(html) }
+        let live: HTML = section.isLive ? " data-live" : ""
         return try await document(
-            "\(section.title) – WeightStore", at: DashboardDocument.Place(rawValue: "/" + section.rawValue),
-            "<h1>\(section.title)</h1><section aria-label=\"\(section.title)\"><div id=\"\(section.element)\">\(html)</div></section>"
-        )
+            "\(section.title) – WeightStore", at: DashboardDocument.Place(rawValue: section.address),
+            """
+            <h1>\(section.title)</h1><section aria-label="\(section.title)">\
+            <div id="\(section.element)"\(live)>\(html)</div></section>
+            """)
     }
 
     private func html(_ section: DashboardSection, _ query: Query) async throws -> HTML {
@@ -77,7 +80,10 @@ struct Dashboard: Sendable {
             let tiers = try await data.tiers.value
             return TierSection.html(tiers.tiers, tiers.processes)
         case .activity: return ActivitySection.html(try await data.activity.value)
-        case .models: return ModelSection.html(try await data.models.value, ModelSelection(query))
+        case .models:
+            let (rows, selection) = (try await data.models.value, ModelSelection(query))
+            return query["part"] == "rows"
+                ? ModelSection.rows(rows, selection) : ModelSection.html(rows, selection)
         case .events: return EventSection.html(try await data.events.value)
         case .disk: return MapSection.html(try await level(query))
         case .sizing:

@@ -51,6 +51,14 @@ struct DashboardUpdates: Sendable {
         var sent: [DashboardSection: String] = [:]
         var models: [ModelRow]?
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully {
+            // Before the sections: who has received these hears of every later change of the models. A failure is tried again.
+            if let rows = try? await data.models.value {
+                if let models, models != rows {
+                    try await send(ByteBuffer(string: "event: models\ndata: 1\n\n"))
+                    lastSent = .now
+                }
+                models = rows
+            }
             for (section, html) in await sections() where sent[section] != html {
                 sent[section] = html
                 let text = try JSONEncoder().encode(Section(id: section.element, html: html))
@@ -59,14 +67,6 @@ struct DashboardUpdates: Sendable {
                 buffer.writeString("\n\n")
                 try await send(buffer)
                 lastSent = .now
-            }
-            // A failure is tried again, as below.
-            if let rows = try? await data.models.value {
-                if let models, models != rows {
-                    try await send(ByteBuffer(string: "event: models\ndata: 1\n\n"))
-                    lastSent = .now
-                }
-                models = rows
             }
             if lastSent + Self.silence < .now {
                 try await send(ByteBuffer(string: ": \n\n"))

@@ -9,20 +9,21 @@ extension Store {
     /// - Parameter limit: the most versions, the newest ones.
     /// - Throws: ``StorageError/notFound(kind:name:detail:)``.
     package func report(on model: String, versions limit: Int = 20) throws -> ModelReport {
-        var (newest, report) = try catalog.read { db in
+        let (newest, versions, older, shards) = try catalog.read { db in
             let all = Array(try RevisionInfo.all(of: model, db).reversed())
             let ids = try RevisionRow.all(of: try ModelTable.id(of: model, db), db)
-            func shards(_ revision: RevisionInfo) throws -> [Int64: Int] {
-                try ids.first { $0.digest == revision.digest }.map { try RevisionTable.shardBytes(of: $0.id, db) } ?? [:]
+            func bytes(of revision: RevisionInfo) throws -> [Int64: Int] {
+                guard let row = ids.first(where: { $0.digest == revision.digest }) else { return [:] }
+                return try RevisionTable.shardBytes(of: row.id, db)
             }
             var versions: [ModelReport.Version] = []
-            var own = try all.first.map(shards) ?? [:]
+            var own = try all.first.map(bytes) ?? [:]
             for (place, revision) in all.prefix(limit).enumerated() {
                 guard place + 1 < all.count else {
                     versions.append(.init(revision: revision, added: nil, dropped: nil))
                     break
                 }
-                let before = try shards(all[place + 1])
+                let before = try bytes(of: all[place + 1])
                 versions.append(
                     .init(
                         revision: revision,
@@ -32,19 +33,13 @@ extension Store {
             }
             let newest = ids.first { $0.digest == all.first?.digest }
             let layers = try newest.map { try RevisionTable.layers(of: $0.id, db) } ?? []
-            return (
-                newest,
-                ModelReport(
-                    versions: versions, older: all.count - versions.count,
-                    layers: layers.map { ModelReport.Layer(shards: $0) }, shared: 0)
-            )
+            return (newest, versions, all.count - versions.count, layers)
         }
-        var layers = report.layers
+        var layers = shards.map { ModelReport.Layer(shards: $0) }
         if let newest { try addResidency(of: newest, to: &layers) }
         let shared = try diskMap(of: model, depth: .models).groups.filter { $0.models.count > 1 }
             .saturatingSum(\.sum.bytes)
-        report = ModelReport(versions: report.versions, older: report.older, layers: layers, shared: shared)
-        return report
+        return ModelReport(versions: versions, older: older, layers: layers, shared: shared)
     }
 
     /// Adds what the open tiers of this process hold.

@@ -65,27 +65,27 @@ document.addEventListener("click", async (event) => {
 });
 addEventListener("popstate", () => location.reload());
 
-// Search while typing.
-const search = $("q");
-if (search) {
-  let timer;
-  const find = async () => {
-    const url = new URL(location.href);
-    url.searchParams.delete("page");
-    if (search.value) url.searchParams.set("q", search.value);
-    else url.searchParams.delete("q");
-    if (await load("rows", part(url.href, "rows"))) history.replaceState(null, "", url.href);
-  };
-  search.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(find, 200);
-  });
-  search.form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    clearTimeout(timer);
-    find();
-  });
+// Search while typing. The form may be loaded later than this script.
+let typing;
+
+async function find() {
+  clearTimeout(typing);
+  const url = new URL(location.href);
+  url.searchParams.delete("page");
+  if ($("q").value) url.searchParams.set("q", $("q").value);
+  else url.searchParams.delete("q");
+  if (await load("rows", part(url.href, "rows"))) history.replaceState(null, "", url.href);
 }
+document.addEventListener("input", (event) => {
+  if (event.target.id !== "q") return;
+  clearTimeout(typing);
+  typing = setTimeout(find, 200);
+});
+document.addEventListener("submit", (event) => {
+  if (!event.target.contains($("q"))) return;
+  event.preventDefault();
+  find();
+});
 
 // The stream of changes. The browser connects again by itself, except after an answer that is no stream.
 const live = $("live");

@@ -106,10 +106,9 @@ enum ModelSection {
                     : "<li><a href=\"\(selection.query(page: number))\" data-rows>\(number)</a></li>")
             last = number
         }
-        let back: HTML =
-            page > 1 ? "<li><a href=\"\(selection.query(page: page - 1))\" data-rows rel=\"prev\">Previous</a></li>" : ""
-        let on: HTML =
-            page < pages ? "<li><a href=\"\(selection.query(page: page + 1))\" data-rows rel=\"next\">Next</a></li>" : ""
+        let (before, after) = (selection.query(page: page - 1), selection.query(page: page + 1))
+        let back: HTML = page > 1 ? "<li><a href=\"\(before)\" data-rows rel=\"prev\">Previous</a></li>" : ""
+        let on: HTML = page < pages ? "<li><a href=\"\(after)\" data-rows rel=\"next\">Next</a></li>" : ""
         return "<nav class=\"pages\" aria-label=\"Pages of models\"><ul>\(back)\(items)\(on)</ul></nav>"
     }
 }

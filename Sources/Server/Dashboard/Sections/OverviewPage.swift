@@ -47,6 +47,14 @@ extension DashboardSection {
     /// The id of the element that has its content.
     var element: String { rawValue + "-body" }
 
+    /// Whether the stream of changes has it, or reports that it has changed.
+    var isLive: Bool {
+        switch self {
+        case .tiers, .activity, .models, .events: true
+        case .disk, .sizing, .fleet: false
+        }
+    }
+
     /// Its address.
     var address: String { "/" + rawValue }
 }

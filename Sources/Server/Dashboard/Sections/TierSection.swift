@@ -59,7 +59,8 @@ enum TierSection {
         }
         let words = tier.parts.filter { $0.bytes > 0 }
             .map { "\(Quantity.bytes($0.bytes)) \($0.kind.label.lowercased())" }
-        let sum = tier.limit.map { "\(Quantity.bytes(tier.used)) of \(Quantity.bytes($0))" } ?? Quantity.bytes(tier.used)
+        let used = Quantity.bytes(tier.used)
+        let sum = tier.limit.map { "\(used) of \(Quantity.bytes($0))" } ?? used
         let share = tier.limit.map { $0 > 0 ? "\(Quantity.percent(Double(tier.used) / Double($0)))" : "" } ?? "no quota"
         return """
             <article class="tier">
