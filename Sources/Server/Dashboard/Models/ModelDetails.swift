@@ -63,6 +63,16 @@ struct ModelDetails: Sendable, Encodable {
         let versions: Int
     }
 
+    /// A process that uses a version.
+    struct Use: Sendable, Encodable {
+        /// The program and the process id.
+        let process: String
+        /// `org/name@~3`.
+        let revision: String
+        /// What it leases, by tier.
+        let leased: [String]
+    }
+
     let name: String
     let bytes: Int
     let versions: [Version]
@@ -70,6 +80,9 @@ struct ModelDetails: Sendable, Encodable {
     let olderVersions: Int
     let layers: [Cell]
     let origins: [Origin]
+    let uses: [Use]
+    /// The last events of the model, the newest first.
+    let events: [EventLine]
     /// Bytes that its removal would free; nil if it cannot be removed now.
     let frees: Int?
     /// Why it cannot be removed, or what the removal would fetch first; nil otherwise.

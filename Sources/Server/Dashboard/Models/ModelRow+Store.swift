@@ -18,14 +18,17 @@ extension ModelDetails {
     init(_ name: String, in store: Store) throws {
         let report = try store.report(on: name)
         let newest = report.versions.first?.revision
-        let holds = try store.liveProcesses().flatMap(\.holds).filter {
-            $0.model == name && $0.digest == newest?.digest
-        }
+        let processes = try store.liveProcesses()
+        let holds = processes.flatMap(\.holds).filter { $0.model == name && $0.digest == newest?.digest }
         let (frees, note) = try Self.removal(of: name, in: store)
         self.init(
             name: name, bytes: newest?.bytes ?? 0, versions: report.versions.map(Version.init),
             olderVersions: report.older,
-            layers: Self.cells(report.layers, holds), origins: try Self.origins(of: name, in: store), frees: frees,
+            layers: Self.cells(report.layers, holds), origins: try Self.origins(of: name, in: store),
+            uses: processes.flatMap { process in
+                process.holds.filter { $0.model == name }.map { Use($0, by: process) }
+            },
+            events: try store.events(subject: name, limit: 10).reversed().map(EventLine.init), frees: frees,
             removalNote: note, shared: report.shared)
     }
 
@@ -73,6 +76,16 @@ extension ModelDetails {
         } catch let error as StorageError {
             return (nil, "\(error)")
         }
+    }
+}
+
+extension ModelDetails.Use {
+    fileprivate init(_ hold: ProcessStatistics.Hold, by process: ProcessStatistics) {
+        self.init(
+            process: ProcessState(process).name, revision: hold.revision,
+            leased: hold.leased.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { tier, bytes in
+                "\(Quantity.bytes(bytes)) in \(TierState.label(tier))"
+            })
     }
 }
 

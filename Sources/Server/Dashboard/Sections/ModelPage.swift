@@ -11,7 +11,9 @@ enum ModelPage {
         <section aria-labelledby="versions"><h2 id="versions">Versions</h2>\(versions(model))</section>
         <section aria-labelledby="layers"><h2 id="layers">Layers of the newest version</h2>\(strip(model.layers))
         <p class="note"><a href="\(map(model.name))">Treemap of its layers and shards</a></p></section>
+        <section aria-labelledby="uses"><h2 id="uses">In use by</h2>\(uses(model))</section>
         <section aria-labelledby="origins"><h2 id="origins">Origins</h2>\(origins(model))</section>
+        <section aria-labelledby="events"><h2 id="events">Last events</h2>\(EventSection.html(model.events))</section>
         """
     }
 
@@ -130,6 +132,21 @@ enum ModelPage {
     private static func words(_ cell: ModelDetails.Cell) -> String {
         cell.place == .part
             ? "\(Quantity.percent(Double(cell.onDisk) / Double(max(cell.bytes, 1)))) on disk" : word(cell.place)
+    }
+
+    private static func uses(_ model: ModelDetails) -> HTML {
+        if model.uses.isEmpty { return "<p class=\"nothing\">No process uses it now.</p>" }
+        let rows: [HTML] = model.uses.map { use in
+            """
+            <tr><th scope="row">\(use.process)</th><td>\(use.revision)</td>\
+            <td>\(use.leased.isEmpty ? "–" : use.leased.joined(separator: ", "))</td></tr>
+            """
+        }
+        return """
+            <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table class="plain"><thead><tr>\
+            <th scope="col">Process</th><th scope="col">Version</th><th scope="col">Leased</th></tr></thead>\
+            <tbody>\(rows)</tbody></table></div>
+            """
     }
 
     private static func origins(_ model: ModelDetails) -> HTML {
