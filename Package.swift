@@ -94,7 +94,8 @@ let services: [Target] = [
             .product(name: "NIOPosix", package: "swift-nio"),
             .product(name: "NIOSSL", package: "swift-nio-ssl"),
             .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        ]),
+        ],
+        resources: ["dashboard.css", "dashboard.js"].map { .embedInCode("Dashboard/Assets/\($0)") }),
     .target(name: "CFUSE"),
     .target(
         name: "Mount",

@@ -76,7 +76,7 @@ struct Responder: HTTPResponder {
         }
         guard [.get, .head].contains(request.method) else { throw HubError.method(allowed: "GET, HEAD") }
         switch route {
-        case .page: return try await operation.page()
+        case .dashboard(let page): return try await operation.dashboard.answer(page, request)
         case .live: return operation.life()
         // Without a token that reads everything, it names no model.
         case .ready:
@@ -139,7 +139,7 @@ struct Responder: HTTPResponder {
         _ answer: Answer, to request: Request, _ context: ConnectionContext, _ line: AccessLine
     ) -> Response {
         var fields = answer.fields
-        if answer.status != .notModified { fields[.contentLength] = "\(answer.bytes)" }
+        if answer.status != .notModified, answer.hasKnownSize { fields[.contentLength] = "\(answer.bytes)" }
         guard request.method != .head else {
             line.write(answer.status, bytes: 0)
             return Response(status: answer.status, headers: fields)
@@ -161,6 +161,25 @@ struct Responder: HTTPResponder {
                     try await pieces.send(first: first, to: &writer, window: window) { bytes in
                         count.add(bytes)
                         metrics.sent(bytes)
+                    }
+                    try await writer.finish(nil)
+                    line.write(answer.status, bytes: count.value)
+                } catch {
+                    line.write(answer.status, bytes: count.value, broken: error)
+                    throw error
+                }
+            }
+            return Response(status: answer.status, headers: fields, body: body)
+        case .updates(let updates):
+            let body = ResponseBody { [metrics] writer in
+                let count = Metrics.Count()
+                do {
+                    let window = try await context.window()
+                    try await updates.run { buffer in
+                        try await window.reserve(buffer.readableBytes)
+                        try await writer.write(buffer)
+                        count.add(buffer.readableBytes)
+                        metrics.sent(buffer.readableBytes)
                     }
                     try await writer.finish(nil)
                     line.write(answer.status, bytes: count.value)

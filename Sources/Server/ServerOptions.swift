@@ -22,6 +22,8 @@ public struct ServerOptions: Sendable {
     public var build = (version: "", commit: "")
     /// Returns the state of the node of a fleet, for the metrics. Called on a thread that may block.
     public var nodeState: (@Sendable () throws -> NodeState)?
+    /// Returns the state of the fleet, for the dashboard of a node. Called on a thread that may block.
+    public var fleet: (@Sendable () throws -> FleetOverview)?
     /// The most open connections; further ones wait until one is closed.
     public var connections = 4096
     /// Seconds that a connection may stay without a request, or take to send the head of one.

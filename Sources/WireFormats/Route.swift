@@ -4,7 +4,8 @@ import WeightStore
 /// The resource that a path names. Every component is decoded and checked. File paths are looked up as whole names in
 /// the catalog, and are never used as paths of the file system.
 package enum Route: Equatable {
-    case page
+    /// A page for people, or its data.
+    case dashboard(DashboardRoute)
     /// Whether the process answers at all.
     case live
     /// Whether the server can do its work: `/readyz`, and the same under `/health`.
@@ -56,7 +57,7 @@ package enum Route: Equatable {
         switch self {
         case .live, .ready: .state
         case .metrics: .metrics
-        case .page: .store
+        case .dashboard: .store
         case .models: .models
         case .whoAmI, .registry, .otherRepository: .client
         case .model(let model, _), .tree(let model, _, _), .pathsInfo(let model, _), .refs(let model),
@@ -84,16 +85,28 @@ package enum Route: Equatable {
             return
         }
         switch (parts.first, parts.count) {
-        case (nil, _): self = .page
-        case ("livez", 1): self = .live
-        case ("readyz", 1), ("health", 1): self = .ready
-        case ("metrics", 1): self = .metrics
+        case (nil, _): self = .dashboard(.overview)
+        case (_, 1): self = try Self.single(parts[0])
+        // A file of a model `models` has more components.
+        case ("models", 2...3): self = .dashboard(.model(try Self.model(parts[1...])))
         case ("shards", 2): self = .shard(try Self.digest(parts[1]))
         case ("manifests", 2): self = .manifest(try Self.digest(parts[1]))
         case ("api", _): self = try Self.api(Array(parts.dropFirst()))
-        case ("v2", 1): self = .registry
         case ("v2", 4...5) where Self.isRegistry(parts): self = try Self.registry(parts.dropFirst())
         default: self = try Self.resolve(parts)
+        }
+    }
+
+    /// A path of one component.
+    private static func single(_ name: String) throws(HubError) -> Route {
+        switch name {
+        case "livez": return .live
+        case "readyz", "health": return .ready
+        case "metrics": return .metrics
+        case "v2": return .registry
+        default:
+            guard let section = DashboardSection(rawValue: name) else { throw .noPage }
+            return .dashboard(.section(section))
         }
     }
 
@@ -136,10 +149,18 @@ package enum Route: Equatable {
         case ("models", _): return try models(parts.dropFirst())
         case ("weightstore", 4...) where parts[1] == "models" && parts.last == "revisions":
             return .revisions(try model(parts[2..<parts.count - 1]))
+        case ("weightstore", 2): return .dashboard(try dashboardData(parts[1]))
+        case ("weightstore", 3...4) where parts[1] == "details": return .dashboard(.details(try model(parts[2...])))
         default:
             guard let other = parts.first.flatMap({ OtherRepository(folder: $0) }) else { throw .noPage }
             return .otherRepository(other)
         }
+    }
+
+    private static func dashboardData(_ name: String) throws(HubError) -> DashboardRoute {
+        if name == "updates" { return .updates }
+        guard let section = DashboardSection(rawValue: name) else { throw .noPage }
+        return .data(section)
     }
 
     private static func models(_ parts: ArraySlice<String>) throws(HubError) -> Route {

@@ -12,7 +12,7 @@ struct RouteTests {
     @Test(
         "paths of the Hub, of peers and of operators are distinguished",
         arguments: [
-            ("/", Route.page), ("/health", .ready), ("/readyz", .ready), ("/livez", .live),
+            ("/", Route.dashboard(.overview)), ("/health", .ready), ("/readyz", .ready), ("/livez", .live),
             ("/metrics", .metrics), ("/api/whoami-v2", .whoAmI),
             ("/api/models", .models), ("/api/models/", .models),
             ("/api/models/org/name", .model("org/name", revision: nil)),
@@ -34,6 +34,11 @@ struct RouteTests {
             ("/org/name/resolve/main/..x/...", .file("org/name", revision: "main", path: "..x/...")),
             ("/api/weightstore/models/org/name/revisions", .revisions("org/name")),
             ("/api/weightstore/models/name/revisions", .revisions("name")),
+            ("/disk", .dashboard(.section(.disk))), ("/models/org/name", .dashboard(.model("org/name"))),
+            ("/models/name", .dashboard(.model("name"))),
+            ("/models/name/resolve/main/x", .file("models/name", revision: "main", path: "x")),
+            ("/api/weightstore/tiers", .dashboard(.data(.tiers))), ("/api/weightstore/updates", .dashboard(.updates)),
+            ("/api/weightstore/details/org/name", .dashboard(.details("org/name"))),
             ("/shards/\(String(repeating: "0", count: 64))", .shard(.init(hex: String(repeating: "0", count: 64))!)),
             (
                 "/manifests/\(String(repeating: "f", count: 64))",

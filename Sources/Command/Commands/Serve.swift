@@ -12,7 +12,7 @@ struct Serve: ParsableCommand {
         abstract: "Serve the models over HTTP like the Hugging Face Hub.",
         discussion: """
             Clients of the Hub need only HF_ENDPOINT=http://host:port (https with --tls-certificate). Each request is \
-            logged to standard error (--log-format, --log-level); / shows the models, /metrics the metrics for Prometheus, \
+            logged to standard error (--log-format, --log-level); / is the dashboard, /metrics has the metrics for Prometheus, \
             /readyz whether the server can do its work, and why not, and /livez that it runs. With --admin-port the three \
             also have a port of their own, which answers while the other is busy.
 

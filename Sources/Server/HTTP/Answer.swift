@@ -11,6 +11,8 @@ struct Answer: Sendable {
         /// Pieces of a file or blob. The first is read in advance, so that missing bytes give an error and not a
         /// truncated response.
         case stream(Pieces, first: ByteBuffer)
+        /// Events, until the client disconnects.
+        case updates(DashboardUpdates)
     }
 
     var status: HTTPResponse.Status = .ok
@@ -21,6 +23,9 @@ struct Answer: Sendable {
 
     /// Whether bytes of a file or a shard are sent.
     var hasBytes: Bool { if case .none = body { false } else { true } }
+
+    /// Whether the size of the body is known before it is sent.
+    var hasKnownSize: Bool { if case .updates = body { false } else { true } }
 
     static func text(_ text: String, type: String) -> Answer {
         let buffer = ByteBuffer(string: text)

@@ -34,11 +34,12 @@ final class DiskSurvey: Sendable {
         self.logger = logger
     }
 
-    /// The last survey. Begins another one if it is due. Blocks for the first one, but not longer than two seconds; later
+    /// The last survey. Begins another one if it is due. Blocks for the first one, but not longer than `wait`; later
     /// ones are not waited for.
     ///
+    /// - Parameter wait: how long to wait for the first survey.
     /// - Returns: nil if there is none yet.
-    func latest() -> Result? {
+    func latest(waiting wait: DispatchTimeInterval = firstWait) -> Result? {
         let (last, begins) = state.withLock { state in
             let begins = !state.isRunning && state.due <= .now
             if begins { state.isRunning = true }
@@ -52,7 +53,7 @@ final class DiskSurvey: Sendable {
             }
         }
         if let last { return last }
-        _ = running.wait(timeout: .now() + Self.firstWait)
+        _ = running.wait(timeout: .now() + wait)
         return state.withLock { $0.last }
     }
 

@@ -2,7 +2,7 @@ import HTTPTypes
 import Logging
 import WeightStore
 
-/// The pages for the operator: state, metrics and the overview.
+/// The pages for the operator: state, metrics and the dashboard.
 ///
 /// The blocking forms are for the listener of the operator's own, which has its own threads.
 struct OperatorPages: Sendable {
@@ -13,8 +13,8 @@ struct OperatorPages: Sendable {
     private let survey: DiskSurvey
     private let options: ServerOptions
     private let logger: Logger
-    /// Cached, because it reads whole tables.
-    private let usage: Recent<StoreUsage>
+    /// The pages for people.
+    let dashboard: Dashboard
 
     init(
         store: Store, _ options: ServerOptions, threads: BlockingThreads, metrics: ServerMetrics, fetches: FetchMetrics,
@@ -27,13 +27,7 @@ struct OperatorPages: Sendable {
         self.fetches = fetches
         self.logger = logger
         survey = DiskSurvey(store, logger: logger)
-        usage = Recent(for: .seconds(10)) { try await threads.run { try store.usage() } }
-    }
-
-    func page() async throws -> Answer {
-        var answer = Answer.text(Page.html(usage: try await usage.value), type: "text/html; charset=utf-8")
-        answer.fields[.contentSecurityPolicy] = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-        return answer
+        dashboard = Dashboard(DashboardData(store, survey: survey, fleet: options.fleet, threads: threads))
     }
 
     /// Status 200: the process answers.

@@ -73,6 +73,7 @@ struct Node: ParsableCommand {
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(poll.seconds)
         let node = try FleetNode(store, fleet, nodeOptions, logger: logger)
+        settings.fleet = { FleetOverview(try fleet.status()) }
         settings.nodeState = { try NodeState(node.holdings()) }
         let server = try HubServer(store, settings, inFlight: RegistryFetches(registry: node.inFlight), logger: serving)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
@@ -132,6 +133,23 @@ extension Node {
                 """
             )
         }
+    }
+}
+
+extension FleetOverview {
+    fileprivate init(_ status: FleetStatus) {
+        self.init(
+            origin: status.origin.withoutURLSecrets,
+            nodes: (status.nodes ?? []).map { node in
+                Node(
+                    name: node.info.name, url: node.info.url.withoutURLSecrets, changes: node.holdings?.changeSource,
+                    failure: node.holdings?.failure,
+                    holdings: node.states.map { state in
+                        Holding(
+                            name: "\(state.model)@\(state.ref)", wanted: state.wanted, held: state.held,
+                            missing: state.missing)
+                    })
+            })
     }
 }
 

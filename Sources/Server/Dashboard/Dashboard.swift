@@ -1,0 +1,184 @@
+import Crypto
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Support
+import Synchronization
+import WeightStore
+import WireFormats
+
+/// The pages for people: `/`, its sections, and a page for each model. They only read.
+///
+/// The page `/` waits for no sum over all shards: what is not ready after ``patience``, and what is always costly, the script
+/// loads afterwards, or a link leads to it. The script then replaces sections by those that the stream of changes sends.
+struct Dashboard: Sendable {
+    /// How long `/` waits for its sections.
+    private static let patience = Duration.milliseconds(120)
+
+    private let data: DashboardData
+    private let hasFleet: Bool
+    private let streams = Shared(Atomic<Int>(0))
+
+    init(_ data: DashboardData) {
+        self.data = data
+        hasFleet = data.fleet != nil
+    }
+
+    func answer(_ route: DashboardRoute, _ request: Request) async throws -> Answer {
+        let query = Query(request.uri.query ?? "")
+        switch route {
+        case .overview: return try await overview(query)
+        case .section(let section): return try await page(section, query)
+        case .model(let name):
+            let details = try await data.details(of: name)
+            return try await document("\(name) – WeightStore", at: nil, ModelPage.html(details))
+        case .details(let name): return try .json(try await data.details(of: name))
+        case .data(let section): return try await json(section, query)
+        case .updates: return updates()
+        }
+    }
+
+    // MARK: Pages
+
+    private func overview(_ query: Query) async throws -> Answer {
+        let selection = ModelSelection(query)
+        // The script wants the lines of the table alone.
+        if query["part"] == "rows" {
+            return fragment(ModelSection.rows(try await data.models.value, selection))
+        }
+        async let tiers = data.tiers.value(within: Self.patience)
+        async let activity = data.activity.value(within: Self.patience)
+        async let models = data.models.value(within: Self.patience)
+        async let events = data.events.value(within: Self.patience)
+        var ready: [(DashboardSection, HTML)] = []
+        if let tiers = try await tiers { ready.append((.tiers, TierSection.html(tiers.tiers, tiers.processes))) }
+        if let activity = try await activity { ready.append((.activity, ActivitySection.html(activity))) }
+        if let models = try await models { ready.append((.models, ModelSection.html(models, selection))) }
+        if let events = try await events { ready.append((.events, EventSection.html(events))) }
+        let page = OverviewPage(
+            ready: ready, all: DashboardSection.allCases.filter { $0 != .fleet || hasFleet })
+        return try await document("WeightStore", at: .overview, page.html)
+    }
+
+    /// A section alone: as a page, or for the script.
+    private func page(_ section: DashboardSection, _ query: Query) async throws -> Answer {
+        let html = try await html(section, query)
+        if query["part"] != nil { return fragment(html) }
+        let live: HTML = section.isLive ? " data-live" : ""
+        return try await document(
+            "\(section.title) – WeightStore", at: DashboardDocument.Place(rawValue: section.address),
+            """
+            <h1>\(section.title)</h1><section aria-label="\(section.title)">\
+            <div id="\(section.element)"\(live)>\(html)</div></section>
+            """)
+    }
+
+    private func html(_ section: DashboardSection, _ query: Query) async throws -> HTML {
+        switch section {
+        case .tiers:
+            let tiers = try await data.tiers.value
+            return TierSection.html(tiers.tiers, tiers.processes)
+        case .activity: return ActivitySection.html(try await data.activity.value)
+        case .models:
+            let (rows, selection) = (try await data.models.value, ModelSelection(query))
+            return query["part"] == "rows"
+                ? ModelSection.rows(rows, selection) : ModelSection.html(rows, selection)
+        case .events: return EventSection.html(try await data.events.value)
+        case .disk: return MapSection.html(try await level(query))
+        case .sizing:
+            guard let sizing = try await data.sizing.value else { return SizingSection.unrecorded }
+            return SizingSection.html(sizing)
+        case .fleet:
+            guard let fleet = data.fleet else { throw HubError.noPage }
+            return FleetSection.html(try await fleet.value)
+        }
+    }
+
+    private func level(_ query: Query) async throws -> MapLevel {
+        guard let model = query["model"], !model.isEmpty else { return MapLevel(models: try await data.map.value) }
+        guard let layer = query["layer"] else {
+            return MapLevel(layers: try await data.map(of: model, depth: .layers), of: model)
+        }
+        return MapLevel(
+            shards: try await data.map(of: model, depth: .shards), of: model, layer: Int(decimal: layer))
+    }
+
+    private func json(_ section: DashboardSection, _ query: Query) async throws -> Answer {
+        switch section {
+        case .tiers: return try .json(try await data.tiers.value)
+        case .activity: return try .json(try await data.activity.value)
+        case .models:
+            let found = ModelSelection(query).apply(to: try await data.models.value)
+            return try .json(
+                ModelPageData(models: found.rows, matches: found.matches, page: found.page, pages: found.pages))
+        case .events: return try .json(try await data.events.value)
+        case .disk: return try .json(try await level(query))
+        case .sizing: return try .json(try await data.sizing.value)
+        case .fleet:
+            guard let fleet = data.fleet else { throw HubError.noPage }
+            return try .json(try await fleet.value)
+        }
+    }
+
+    private struct ModelPageData: Encodable {
+        let models: [ModelRow]
+        let matches: Int
+        let page: Int
+        let pages: Int
+    }
+
+    private func document(_ title: String, at place: DashboardDocument.Place?, _ content: HTML) async throws -> Answer {
+        let tiers = try await data.tiers.value(within: Self.patience)
+        let headline: HTML =
+            tiers.map { "\(Quantity.count($0.models, "model")) · \(Quantity.bytes($0.stored)) stored" } ?? ""
+        let page = DashboardDocument(title: title, place: place, headline: headline, content: content)
+        return answer(page.html, policy: Self.policy)
+    }
+
+    /// A part of a page, which the script inserts. Opened as a page, it has no style.
+    private func fragment(_ html: HTML) -> Answer { answer(html, policy: "default-src 'none'; frame-ancestors 'none'") }
+
+    private func answer(_ html: HTML, policy: String) -> Answer {
+        var answer = Answer.text(html.text, type: "text/html; charset=utf-8")
+        answer.fields[.contentSecurityPolicy] = policy
+        answer.fields[.xContentTypeOptions] = "nosniff"
+        answer.fields[.referrerPolicy] = "no-referrer"
+        answer.fields[.resourcePolicy] = "same-origin"
+        answer.fields[.openerPolicy] = "same-origin"
+        return answer
+    }
+
+    /// This style, this script, and requests to this server.
+    private static let policy: String = {
+        func hash(_ asset: DashboardAsset) -> String {
+            "'sha256-\(Data(SHA256.hash(data: Data(asset.text.utf8))).base64EncodedString())'"
+        }
+        return "default-src 'none'; style-src \(hash(.style)); script-src \(hash(.script)); connect-src 'self'; "
+            + "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    }()
+
+    // MARK: Changes
+
+    private func updates() -> Answer {
+        Answer(
+            fields: [
+                .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
+                .xContentTypeOptions: "nosniff",
+            ], body: .updates(DashboardUpdates(data, streams: streams)))
+    }
+}
+
+extension HTTPField.Name {
+    fileprivate static let referrerPolicy = HTTPField.Name("Referrer-Policy")!
+    fileprivate static let resourcePolicy = HTTPField.Name("Cross-Origin-Resource-Policy")!
+    fileprivate static let openerPolicy = HTTPField.Name("Cross-Origin-Opener-Policy")!
+}
+
+extension ModelSelection {
+    init(_ query: Query) {
+        self.init(
+            search: query["q"] ?? "", order: query["sort"].flatMap(Order.init) ?? .name,
+            isDescending: query["dir"] == "desc", page: query["page"].flatMap { Int(decimal: $0) } ?? 1)
+    }
+}

@@ -1,0 +1,80 @@
+import Support
+import WeightStore
+import WireFormats
+
+/// What the dashboard shows, read from the store. Each part is read at most once in its time, for all clients together; the
+/// costly ones only if a client wants them.
+struct DashboardData: Sendable {
+    struct Tiers: Sendable, Encodable {
+        let models: Int
+        let stored: Int
+        let tiers: [TierState]
+        let processes: [ProcessState]
+    }
+
+    let tiers: Recent<Tiers>
+    let activity: Recent<Activity>
+    let models: Recent<[ModelRow]>
+    let events: Recent<[EventLine]>
+    let map: Recent<DiskMap>
+    let sizing: Recent<Sizing?>
+    /// nil unless the server is a node of a fleet.
+    let fleet: Recent<FleetOverview>?
+    private let store: Store
+    private let threads: BlockingThreads
+
+    /// The lines of events.
+    private static let mostEvents = 20
+    /// The accesses that the forecast replays: some seconds of one processor.
+    private static let replayedAccesses = 100_000
+
+    init(_ store: Store, survey: DiskSurvey, fleet: (@Sendable () throws -> FleetOverview)?, threads: BlockingThreads) {
+        self.store = store
+        self.threads = threads
+        tiers = Recent(for: .seconds(2)) { try await threads.run { try Self.tiers(of: store, survey) } }
+        activity = Recent(for: .seconds(20)) {
+            try await threads.run {
+                let now = StoreClock.now
+                return Activity(minutes: try store.activity(since: now - Activity.day), now: now)
+            }
+        }
+        models = Recent(for: .seconds(5)) { try await threads.run { try store.models().map(ModelRow.init) } }
+        events = Recent(for: .seconds(2)) {
+            try await threads.run { try store.events(limit: Self.mostEvents).reversed().map(EventLine.init) }
+        }
+        map = Recent(for: .seconds(60)) { try await threads.run { try store.diskMap(depth: .models) } }
+        sizing = Recent(for: .seconds(600)) {
+            try await threads.run {
+                var request = QuotaForecastRequest()
+                request.mostAccesses = Self.replayedAccesses
+                request.policies = try ["lru", "gdsf"].map { try store.policy($0) }
+                do {
+                    return Sizing(try store.quotaForecastBlocking(request))
+                } catch StorageError.notFound(kind: "record of accesses", _, _) {
+                    return nil
+                }
+            }
+        }
+        self.fleet = fleet.map { read in Recent(for: .seconds(10)) { try await threads.run { try read() } } }
+    }
+
+    /// The layers of a model, or the shards of a layer, for the treemap.
+    func map(of model: String, depth: DiskMap.Depth) async throws -> DiskMap {
+        try await threads.run { [store] in try store.diskMap(of: model, depth: depth) }
+    }
+
+    /// The page of a model.
+    func details(of model: String) async throws -> ModelDetails {
+        try await threads.run { [store] in try ModelDetails(model, in: store) }
+    }
+
+    private static func tiers(of store: Store, _ survey: DiskSurvey) throws -> Tiers {
+        let totals = try store.totals()
+        let processes = try store.liveProcesses()
+        let disk = TierState(disk: totals, survey.latest(waiting: .milliseconds(50))?.gauge)
+        return Tiers(
+            models: totals.models, stored: totals.kinds[.weights]?.bytes ?? 0,
+            tiers: [disk] + TierState.memory(of: processes),
+            processes: processes.map(ProcessState.init))
+    }
+}

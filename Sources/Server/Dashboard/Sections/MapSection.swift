@@ -1,0 +1,111 @@
+import Pictures
+import Support
+
+/// The treemap of the disk.
+enum MapSection {
+    /// Rectangles are laid out for this shape; the style sheet gives the picture the same.
+    private static let (width, height) = (1000.0, 460.0)
+
+    static func html(_ level: MapLevel) -> HTML {
+        let boxes = Treemap.tiles(
+            level.tiles.map { Double($0.bytes) }, in: Rectangle(x: 0, y: 0, width: width, height: height))
+        let tiles: [HTML] = zip(level.tiles, boxes).map { tile($0, $1) }
+        let steps: [HTML] = level.path.map { "<li><a href=\"\($0.link)\" data-map>\($0.name)</a></li>" }
+        let absent = level.absent > 0 ? ", \(Quantity.bytes(level.absent)) of them not on disk" : ""
+        return """
+            <nav class="path" aria-label="Level of the map"><ol>\(steps)\
+            <li aria-current="true">\(level.title)</li></ol></nav>
+            <p class="note">\(Quantity.bytes(level.bytes))\(absent). The area is the size.</p>
+            \(level.tiles.isEmpty
+                ? "<p class=\"nothing\">Nothing is stored.</p>"
+                : "<svg class=\"map\" role=\"group\" aria-label=\"Map of \(level.title)\">\(tiles)</svg>")
+            \(legend)
+            \(table(level))
+            """
+    }
+
+    private static var legend: HTML {
+        let steps: [HTML] = MapLevel.heatLabels.enumerated().map { number, label in
+            """
+            <li><svg class="swatch" width="16" height="12" aria-hidden="true"><rect class="heat-\(number)" width="16" \
+            height="12"/></svg> \(label)</li>
+            """
+        }
+        return """
+            <ul class="legend" aria-label="Colours and patterns of the map"><li>Recent uses per byte, halved each day:</li>
+            \(steps)
+            <li><svg class="swatch" width="16" height="12" aria-hidden="true"><rect class="tile-ground" width="16" \
+            height="12"/><rect width="16" height="12" fill="url(#pattern-absent)"/></svg> not on disk</li>
+            <li><svg class="swatch" width="16" height="12" aria-hidden="true"><rect class="heat-1 shared" x="1" y="1" \
+            width="14" height="10"/></svg> shared by several models</li></ul>
+            """
+    }
+
+    private static func tile(_ tile: MapLevel.Tile, _ box: Rectangle) -> HTML {
+        guard box.width > 0, box.height > 0 else { return "" }
+        func percent(_ value: Double, of whole: Double) -> HTML { "\(value / whole * 100)%" }
+        let present = tile.bytes > 0 ? Double(tile.bytes - min(tile.absent, tile.bytes)) / Double(tile.bytes) : 1
+        // The hatched part is below, and above if it is the larger one: the text is on the larger part.
+        let isMostlyAbsent = present < 0.5
+        let hatch: HTML? =
+            present < 1
+            ? """
+            <rect class="tile-ground" y="\(isMostlyAbsent ? 0 : present * 100)%" width="100%" \
+            height="\((1 - present) * 100)%"/>\
+            <rect y="\(isMostlyAbsent ? 0 : present * 100)%" width="100%" height="\((1 - present) * 100)%" \
+            fill="url(#pattern-absent)"/>
+            """ : nil
+        let title = description(tile)
+        let frame: HTML = """
+            <svg x="\(percent(box.x, of: width))" y="\(percent(box.y, of: height))" \
+            width="\(percent(box.width, of: width))" height="\(percent(box.height, of: height))"><title>\(title)</title>\
+            <rect class="heat-\(tile.heatClass)" width="100%" height="100%"/>\(hatch)\
+            <rect class="tile-edge\(tile.isShared ? " shared" : "")" width="100%" height="100%"/>\
+            \(label(tile, box, ink: isMostlyAbsent ? "absent" : "\(tile.heatClass)"))</svg>
+            """
+        guard let link = tile.link else { return frame }
+        return "<a href=\"\(link)\" data-map aria-label=\"\(title)\">\(frame)</a>"
+    }
+
+    /// The texts that have room in a tile. Those of narrow tiles are left out on narrow screens.
+    private static func label(_ tile: MapLevel.Tile, _ box: Rectangle, ink: HTML) -> HTML {
+        guard box.width > 64, box.height > 24 else { return "" }
+        let size: HTML? =
+            box.height > 44
+            ? "<text class=\"tile-detail\" x=\".5em\" y=\"2.7em\">\(Quantity.bytes(tile.bytes))</text>" : nil
+        let detail: HTML? =
+            box.height > 62 && !tile.detail.isEmpty
+            ? "<text class=\"tile-detail\" x=\".5em\" y=\"4em\">\(tile.detail)</text>" : nil
+        return """
+            <g class="ink-\(ink)\(box.width < 190 ? " narrow" : "")">\
+            <text class="tile-name" x=".5em" y="1.3em">\(tile.name)</text>\(size)\(detail)</g>
+            """
+    }
+
+    private static func description(_ tile: MapLevel.Tile) -> String {
+        var parts = ["\(tile.name): \(Quantity.bytes(tile.bytes))"]
+        if !tile.detail.isEmpty { parts.append(tile.detail) }
+        if tile.absent > 0 { parts.append("\(Quantity.bytes(tile.absent)) not on disk") }
+        parts.append(tile.heatClass == 0 ? "unused" : "\(Quantity.number(tile.heat)) recent uses")
+        return parts.joined(separator: ", ")
+    }
+
+    /// The same in numbers.
+    private static func table(_ level: MapLevel) -> HTML {
+        if level.tiles.isEmpty { return "" }
+        let rows: [HTML] = level.tiles.prefix(50).map { tile in
+            let name: HTML = tile.link.map { "<a href=\"\($0)\" data-map>\(tile.name)</a>" } ?? HTML(tile.name)
+            return """
+                <tr><th scope="row">\(name)<small>\(tile.detail)</small></th><td>\(Quantity.bytes(tile.bytes))</td>\
+                <td>\(tile.absent > 0 ? Quantity.bytes(tile.absent) : "–")</td>\
+                <td>\(tile.heatClass == 0 ? "–" : Quantity.number(tile.heat))</td></tr>
+                """
+        }
+        return """
+            <details id="map-table"><summary>As a table\(level.tiles.count > 50 ? ": the 50 largest" : "")</summary>
+            <div class="scroll" tabindex="0" role="region" aria-label="Map as a table"><table class="plain"><thead>\
+            <tr><th scope="col">Name<th scope="col">Size<th scope="col">Not on disk<th scope="col">Recent uses</tr></thead>
+            <tbody>\(rows)</tbody></table></div></details>
+            """
+    }
+}
