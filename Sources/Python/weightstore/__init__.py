@@ -16,7 +16,7 @@ are shared until they are written, and then private to the tensor (copy on write
 bytes; on a GPU the tensors are in the tier's memory and must not be written. A tensor holds a lease as long as it
 lives, so that its bytes are not evicted.
 
-The package needs libweightstore (Sources/CWeightStore/install). NumPy and PyTorch are imported on first use.
+The package needs libweightstore (Sources/Command/install). NumPy and PyTorch are imported on first use.
 """
 
 from ._errors import (

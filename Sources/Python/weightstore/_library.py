@@ -375,8 +375,11 @@ def _find() -> _Library:
     if named:
         return _load(named, f"WEIGHTSTORE_LIBRARY={named}")
     file = f"libweightstore.so.{ABI}"
-    # A wheel has the library in the package.
-    places = [os.path.join(folder, file) for folder in (os.path.dirname(__file__), os.path.join(sys.prefix, "lib"))]
+    # A wheel has the library in the package. Sources/Command/install puts the package into a folder such as
+    # PREFIX/lib/python3.11/site-packages, and the library into PREFIX/lib.
+    package = os.path.dirname(os.path.abspath(__file__))
+    folders = [package, os.path.dirname(os.path.dirname(os.path.dirname(package))), os.path.join(sys.prefix, "lib")]
+    places = list(dict.fromkeys(os.path.join(folder, file) for folder in folders))
     for place in places:
         if os.path.exists(place):
             return _load(place, place)
@@ -390,7 +393,7 @@ def _find() -> _Library:
             return _load(file, file)
         raise ImportError(
             f"{file}: not found in {', '.join(places)}, by the dynamic linker and in /usr/local/lib. Install a wheel of "
-            f"this package that contains it, or install it with Sources/CWeightStore/install, or set WEIGHTSTORE_LIBRARY "
+            f"this package that contains it, or install it with Sources/Command/install, or set WEIGHTSTORE_LIBRARY "
             f"to its path. ({failure})") from None
 
 
