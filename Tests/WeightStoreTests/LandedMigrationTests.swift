@@ -20,6 +20,7 @@ import WeightStore
         ("v0010_revision_origins", "a5a478026fc5bdcde13a22162d2e142dc5c8df75d94092664418854e966ee24f"),
         ("v0011_removal_slices", "46cdf2d3e12745bf1ea19c5dd212a3b6b28dc8818869bb57391080c1395efa82"),
         ("v0012_cutting_rule", "aca08bc227a544e13b456c25da50fb7a8941abe80fedb897cff08342ca11e5d7"),
+        ("v0014_examined_directories", "7470ed5dbbf1dd4d1ca6762611d80a56a27c484006065ec945a06facce0b2c32"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")
