@@ -104,13 +104,13 @@ extension Store {
 
     /// Removes files that no revision links, and shards that have been orphans since the grace period.
     private func collectOrphans(
-        _ scope: SurveyScope, graceSeconds: Int, _ summary: inout CollectionSummary, _ spare: SpareReserve, _ work: Work, dryRun: Bool
+        _ scope: SurveyScope, graceSeconds: Int, _ summary: inout CollectionSummary, _ spare: SpareReserve,
+        _ work: Work, dryRun: Bool
     ) throws {
         let moment = StoreClock.now.subtracting(saturating: graceSeconds)
-        let (files, unreferenced) = try catalog.read { db in
-            scope.isFull
-                ? (try FileTable.allUnlinked(db), try ShardTable.unreferenced(db))
-                : (try FileTable.unlinked(db), [])
+        let (files, unreferenced): ([Int64], [Int64]) = try catalog.read { db in
+            if !scope.isFull { return (try FileTable.unlinked(db), []) }
+            return (try FileTable.allUnlinked(db), try ShardTable.unreferenced(db))
         }
         if dryRun {
             let living = try leases.holders().map(\.lease)
