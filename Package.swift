@@ -26,7 +26,7 @@ let modules: [Target] = [
         resources: [
             "v0001_initial", "v0002_kv", "v0003_fleet", "v0004_prompts", "v0005_kv_sharing", "v0006_shard_version",
             "v0007_names", "v0008_store_identity", "v0009_imports", "v0010_revision_origins",
-            "v0011_removal_slices", "v0012_cutting_rule", "v0013_activity",
+            "v0011_removal_slices", "v0012_cutting_rule", "v0013_activity", "v0014_examined_directories",
         ].map { .embedInCode("\($0).sql") }),
     .target(
         name: "Storage",

@@ -16,5 +16,9 @@ package enum Migrations {
         ("v0011_removal_slices", String(decoding: PackageResources.v0011_removal_slices_sql, as: UTF8.self)),
         ("v0012_cutting_rule", String(decoding: PackageResources.v0012_cutting_rule_sql, as: UTF8.self)),
         ("v0013_activity", String(decoding: PackageResources.v0013_activity_sql, as: UTF8.self)),
+        (
+            "v0014_examined_directories",
+            String(decoding: PackageResources.v0014_examined_directories_sql, as: UTF8.self)
+        ),
     ]
 }

@@ -30,9 +30,21 @@ extension FileSystem {
                 entries.undecodable.append(escaped(name))
             }
         }
-        entries.names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        entries.names.sort(by: precedes)
         entries.undecodable.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         return entries
+    }
+
+    /// Whether a name is before another in the order of their bytes.
+    private static func precedes(_ name: String, _ other: String) -> Bool {
+        let isBefore = name.utf8.withContiguousStorageIfAvailable { name in
+            other.utf8.withContiguousStorageIfAvailable { other in
+                guard let first = name.baseAddress, let second = other.baseAddress else { return !other.isEmpty }
+                let order = memcmp(first, second, min(name.count, other.count))
+                return order == 0 ? name.count < other.count : order < 0
+            }
+        }
+        return (isBefore ?? nil) ?? name.utf8.lexicographicallyPrecedes(other.utf8)
     }
 
     /// Removes a directory and its contents, whatever their names; symbolic links are removed, not followed.

@@ -23,7 +23,8 @@ import Testing
     /// The largest shard of a model, cut short.
     private func cut(_ name: String) throws -> ContentDigest {
         let shards = try store.catalog.read { db in
-            try ShardTable.present(of: RevisionRow.find(name, db).id, verifiedBefore: nil, db)
+            try ShardTable.present(of: RevisionRow.find(name, db).id, verifiedBefore: nil, db).shards
+                .compactMap { try ShardTable.find(id: $0, db) }
         }
         let shard = try #require(shards.max { $0.bytes < $1.bytes })
         let path = store.blobs.path(shard.digest)
@@ -35,7 +36,8 @@ import Testing
     /// The largest shard of a model, with a changed bit.
     private func flip(_ name: String) throws -> ContentDigest {
         let shards = try store.catalog.read { db in
-            try ShardTable.present(of: RevisionRow.find(name, db).id, verifiedBefore: nil, db)
+            try ShardTable.present(of: RevisionRow.find(name, db).id, verifiedBefore: nil, db).shards
+                .compactMap { try ShardTable.find(id: $0, db) }
         }
         let shard = try #require(shards.max { $0.bytes < $1.bytes })
         let path = store.blobs.path(shard.digest)

@@ -9,7 +9,8 @@ struct CollectGarbage: ParsableCommand {
             Unreferenced shards, and blobs that the catalog does not list, are removed after the grace period; staging \
             files of dead processes and quarantined blobs that are no longer needed are removed at once. Safe at any \
             time. Prints nothing if there is nothing to do. If another collection is running, reports that and exits \
-            with 0. With --quota, the collection is followed by an eviction as by evict --down-to, with \
+            with 0. Directories of blobs that have not changed since the last collection are not read again, except once \
+            a week and with --full. With --quota, the collection is followed by an eviction as by evict --down-to, with \
             its exit statuses.
 
             Nothing is removed if the blobs are not mounted, if the catalog is older than the blobs, or if many shards \
@@ -17,7 +18,7 @@ struct CollectGarbage: ParsableCommand {
             blobs, the revisions that the last rebuild could not read, and the revisions that an older catalog lacks. It \
             lists them first, and requires a confirmation.
             """
-    ).examples("gc", "gc --grace 0 --dry-run")
+    ).examples("gc", "gc --grace 0 --dry-run", "gc --full")
 
     @Option(
         help: ArgumentHelp(
@@ -29,6 +30,7 @@ struct CollectGarbage: ParsableCommand {
     @Flag(help: "Discard revisions newer than the catalog, and those that the last rebuild could not read or assign.")
     var discardNewer = false
     @Flag(help: "Skip the confirmation of --discard-newer.") var yes = false
+    @Flag(help: "Compare all blobs with the catalog, not only those of directories that changed.") var full = false
     @Flag(help: "Only show what would be removed.") var dryRun = false
     @OptionGroup var options: StoreOptions
 
@@ -64,7 +66,7 @@ struct CollectGarbage: ParsableCommand {
         let summary: CollectionSummary
         do {
             summary = try store.collectGarbage(
-                graceSeconds: grace.seconds, discardingNewer: discardNewer, dryRun: dryRun)
+                graceSeconds: grace.seconds, discardingNewer: discardNewer, full: full, dryRun: dryRun)
         } catch let error as StorageError {
             guard case .busy = error else { throw error }
             Terminal.printDiagnostic("\(error) Nothing was removed.")

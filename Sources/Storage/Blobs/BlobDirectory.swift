@@ -30,6 +30,22 @@ package struct BlobDirectory: Sendable {
             self.digest = digest
             self.kind = kind
         }
+
+        /// Parses the name of a file: 64 lower-case digits, and the suffix of the kind.
+        init?(file name: String) {
+            var name = name
+            let digest = name.withUTF8 { bytes in
+                ContentDigest(lowerCase: UnsafeBufferPointer(rebasing: bytes.prefix(2 * ContentDigest.byteCount)))
+            }
+            let suffix = name.utf8.dropFirst(2 * ContentDigest.byteCount)
+            guard let digest, let kind = suffix.isEmpty ? .shard : Kind(rawValue: String(Substring(suffix))) else {
+                return nil
+            }
+            self.init(digest: digest, kind: kind)
+        }
+
+        /// The name of its directory.
+        fileprivate var directory: String { BlobDirectory.fanOut[digest.firstByte] }
     }
 
     package let root: String
@@ -59,12 +75,8 @@ package struct BlobDirectory: Sendable {
         let entries = try FileSystem.listing("\(root)/\(directory)")
         var unknownFiles = entries.undecodable
         for name in entries.names {
-            // Blobs have 64 lower-case digits, the first two of which are the directory.
-            let stem = String(decoding: name.utf8.prefix(2 * ContentDigest.byteCount), as: UTF8.self)
-            if let digest = ContentDigest(hex: stem), digest.hex == stem, stem.hasBytePrefix(directory),
-                let kind = name.dropping(bytePrefix: stem).flatMap(Kind.init)
-            {
-                blobs.append(Name(digest: digest, kind: kind))
+            if let blob = Name(file: name), blob.directory == directory {
+                blobs.append(blob)
             } else {
                 unknownFiles.append(name)
             }

@@ -31,10 +31,32 @@ public struct ContentDigest: Hashable, Sendable {
     public init?(hex: some StringProtocol) {
         let digits = hex.hasPrefix("sha256:") ? hex.dropFirst(7) : hex[...]
         guard digits.utf8.count == 2 * Self.byteCount else { return nil }
+        self.init(digits: digits.utf8, areLowerCase: false)
+    }
+
+    /// Parses 64 hexadecimal digits, as they are in the name of a blob.
+    package init?(lowerCase digits: UnsafeBufferPointer<UInt8>) {
+        guard digits.count == 2 * Self.byteCount else { return nil }
+        self.init(digits: digits, areLowerCase: true)
+    }
+
+    private init?(digits: some Sequence<UInt8>, areLowerCase: Bool) {
         words = .zero
-        for (index, digit) in digits.utf8.enumerated() {
-            guard let value = Character(UnicodeScalar(digit)).hexDigitValue else { return nil }
-            words[index / 16] = words[index / 16] << 4 | UInt64(value)
+        var word: UInt64 = 0
+        var index = 0
+        for digit in digits {
+            switch digit {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): word = word << 4 | UInt64(digit - UInt8(ascii: "0"))
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): word = word << 4 | UInt64(digit - UInt8(ascii: "a") + 10)
+            case UInt8(ascii: "A")...UInt8(ascii: "F") where !areLowerCase:
+                word = word << 4 | UInt64(digit - UInt8(ascii: "A") + 10)
+            default: return nil
+            }
+            index += 1
+            if index % 16 == 0 {
+                words[index / 16 - 1] = word
+                word = 0
+            }
         }
     }
 
@@ -67,10 +89,10 @@ public struct ContentDigest: Hashable, Sendable {
 
     /// 64 lower-case hexadecimal digits.
     public var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(unsafeUninitializedCapacity: 64) { buffer in
+        String(unsafeUninitializedCapacity: 64) { buffer in
             for index in 0..<64 {
-                buffer[index] = digits[Int(words[index / 16] >> (60 - 4 * UInt64(index % 16)) & 15)]
+                let digit = UInt8(truncatingIfNeeded: words[index / 16] >> (60 - 4 * UInt64(index % 16)) & 15)
+                buffer[index] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
             }
             return 64
         }
@@ -89,6 +111,8 @@ public struct ContentDigest: Hashable, Sendable {
     package static let zero = ContentDigest(words: .zero)
 
     private init(words: SIMD4<UInt64>) { self.words = words }
+
+    package var firstByte: Int { Int(words[0] >> 56) }
 
     /// The first eight bytes, for the column `shard.head`.
     package var head: Int64 { Int64(bitPattern: words[0]) }

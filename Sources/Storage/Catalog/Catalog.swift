@@ -40,11 +40,14 @@ package final class Catalog: Sendable {
     private let writer = Mutex<DatabaseQueue?>(nil)
     private let wroteDurably = Atomic<Bool>(false)
     private let trace: (@Sendable (String) -> Void)?
+    private let cacheBytes: Int
 
     /// The size of the log, in bytes, above which it is checkpointed after a commit; less on a disk with little free space.
     package static let checkpointBytes = 16 << 20
     /// The free space, in bytes, below which an I/O error of SQLite is reported as a full disk.
     static let leastFreeBytes = 128 << 10
+    /// The size of SQLite's page cache in the connection that writes, in bytes. Pages are allocated as they are read.
+    package static let cacheBytes = 16 << 20
 
     /// Opens the catalog of a store, creating or migrating it if necessary.
     ///
@@ -53,12 +56,13 @@ package final class Catalog: Sendable {
     ///   - leases: the directory in which this process holds its lease; nil for a catalog that no other process uses.
     ///   - wait: the waits for the write lock.
     ///   - logger: receives a notice of a migration, which takes long if there are many shards.
+    ///   - cacheBytes: the size of the page cache of the connection that writes.
     ///   - trace: receives every statement that runs, for tests of query plans.
     /// - Throws: ``StorageError/newerSchema(path:)``; ``StorageError/olderProcesses(path:processes:)`` if the catalog
     ///   must be migrated and processes of an older program are alive.
     package init(
         directory: String, _ access: StoreAccess = .readWrite, leases: LeaseDirectory?, wait: LockWait = LockWait(),
-        logger: Logger? = nil, trace: (@Sendable (String) -> Void)? = nil
+        logger: Logger? = nil, cacheBytes: Int = Catalog.cacheBytes, trace: (@Sendable (String) -> Void)? = nil
     ) throws {
         // On a read-only mount no memory has to be shared with a writer.
         if try !FileSystem.isReadOnlyMount(directory), let name = try FileSystem.requireLocal(directory) {
@@ -71,6 +75,7 @@ package final class Catalog: Sendable {
         let path = directory + "/store.db"
         self.path = path
         self.trace = trace
+        self.cacheBytes = cacheBytes
         self.wait = wait
         self.access = access
         let lock = directory + "/write.lock"
@@ -296,7 +301,11 @@ package final class Catalog: Sendable {
         return try writer.withLock { queue in
             if let queue { return queue }
             let opened = try writeLock.withLock(wait) {
-                try DatabaseQueue(path: path, configuration: Self.configuration(readonly: false, trace: trace))
+                var configuration = Self.configuration(readonly: false, trace: trace)
+                configuration.prepareDatabase { [cacheBytes] db in
+                    try db.execute(sql: "PRAGMA cache_size = -\(cacheBytes >> 10)")
+                }
+                return try DatabaseQueue(path: path, configuration: configuration)
             }
             queue = opened
             return opened

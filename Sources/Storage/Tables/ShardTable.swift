@@ -127,18 +127,20 @@ package enum ShardTable {
                     """), arguments: [file], Entry.init)
     }
 
-    /// The present shards, the least recently verified first.
+    /// The ids of present shards, the least recently verified first: of a million, 8 MB.
     ///
     /// - Parameters:
     ///   - revision: only shards of this revision.
     ///   - before: only shards last verified before this time, in seconds since 1970.
-    package static func present(of revision: Int64?, verifiedBefore before: Int?, _ db: Database) throws -> [Entry] {
-        var sql = """
-            SELECT \(entryColumns) FROM shard WHERE state = 'present' AND (:before IS NULL OR verified_at < :before)
-            """
+    ///   - share: only the first of them, until these have this share of the bytes of all, 0 to 1.
+    /// - Returns: also the size of these shards, in bytes.
+    package static func present(
+        of revision: Int64?, verifiedBefore before: Int?, share: Double = 1, _ db: Database
+    ) throws -> (shards: [Int64], bytes: Int) {
+        var condition = "state = 'present' AND (:before IS NULL OR verified_at < :before)"
         var arguments: StatementArguments = ["before": before]
         if let revision {
-            sql += """
+            condition += """
                  AND id IN (
                   SELECT extent.shard_id
                   FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
@@ -146,7 +148,24 @@ package enum ShardTable {
                 """
             arguments += ["revision": revision]
         }
-        return try Row.mapAll(db, sql: sql + " ORDER BY verified_at, id", arguments: arguments, Entry.init)
+        var rest = Double.infinity
+        if share < 1 {
+            let sizes = try Row.fetchCursor(
+                db, sql: "SELECT bytes FROM shard WHERE \(condition)", arguments: arguments)
+            var all = 0
+            while let row = try sizes.next() { all.add(saturating: try row.size("bytes")) }
+            rest = Double(all) * max(share, 0)
+        }
+        let rows = try Row.fetchCursor(
+            db, sql: "SELECT id, bytes FROM shard WHERE \(condition) ORDER BY verified_at, id", arguments: arguments)
+        var result = (shards: [Int64](), bytes: 0)
+        while rest > 0, let row = try rows.next() {
+            let bytes: Int = try row.size("bytes")
+            result.shards.append(try row.value("id"))
+            result.bytes.add(saturating: bytes)
+            rest -= Double(bytes)
+        }
+        return result
     }
 
     /// The shards that are quarantined or missing.

@@ -2,8 +2,8 @@ import Files
 import GRDB
 import Storage
 
-/// A comparison of all files in `blobs/` with the catalog, made before a collection changes anything, and after a
-/// rebuild.
+/// A comparison of files in `blobs/` with the catalog, made before a collection changes anything (`SurveyScope`), and of
+/// all files after a rebuild.
 ///
 /// A file that cannot be read, or a directory, ends it: only `ENOENT` makes a shard missing. Rows may change after it;
 /// the collection checks each again under the write lock.
@@ -18,6 +18,8 @@ struct BlobSurvey {
     private(set) var undescribed: [BlobDirectory.Name] = []
     /// Paths of files that are no blobs.
     private(set) var unknownFiles: [String] = []
+    /// The directories in which files and rows agree.
+    private(set) var inOrder: [String] = []
 
     private let path: String
     /// The evicted shards that no origin has.
@@ -26,11 +28,20 @@ struct BlobSurvey {
     private static let fewMissing = 10
     private static let mostMissing = 0.001
 
+    /// - Parameter directories: the names of the directories to compare.
     /// - Throws: ``FileError``.
-    init(_ catalog: Catalog, _ blobs: BlobDirectory) throws {
+    init(_ catalog: Catalog, _ blobs: BlobDirectory, _ directories: [String] = BlobDirectory.fanOut) throws {
         path = blobs.root
-        lost = Set(try catalog.read { db in try Store.lostEvicted(db) }.map(\.digest))
-        for directory in BlobDirectory.fanOut { try compare(directory, catalog, blobs) }
+        lost = directories.isEmpty ? [] : Set(try catalog.read { db in try Store.lostEvicted(db) }.map(\.digest))
+        for directory in directories {
+            let before = findings
+            try compare(directory, catalog, blobs)
+            if findings == before { inOrder.append(directory) }
+        }
+    }
+
+    private var findings: Int {
+        unreferenced.count + missing.count + reappeared.count + undescribed.count + unknownFiles.count
     }
 
     /// Requires that at most 10 shards, or 0.1 % of those that should be present, are missing: more indicate a lost

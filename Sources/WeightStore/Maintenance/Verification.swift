@@ -72,25 +72,32 @@ final class VerificationRun: Sendable {
     }
 
     private static let batch = 1024
+    /// The number of shards whose rows a thread reads at once. Few, so that no thread is left with many large ones.
+    private static let page = 16
 
-    private let shards: [ShardTable.Entry]
+    private let shards: [Int64]
     private let bytesPerSecond: Int?
     let work: Work
     private let start = ContinuousClock.now
     private let state = Mutex(State())
 
-    init(_ shards: [ShardTable.Entry], bytesPerSecond: Int?, work: Work) {
+    /// - Parameters:
+    ///   - shards: the ids of the shards to verify.
+    ///   - bytes: their size.
+    init(_ shards: [Int64], bytes: Int, bytesPerSecond: Int?, work: Work) {
         self.work = work
         self.shards = shards
         self.bytesPerSecond = bytesPerSecond
-        work.expect(shards.saturatingSum(\.bytes))
+        work.expect(bytes)
     }
 
-    func next() -> ShardTable.Entry? {
+    /// The next shards to verify; nil if none is left, or a thread has failed.
+    func next() -> ArraySlice<Int64>? {
         state.withLock { state in
             guard state.next < shards.count, state.failure == nil else { return nil }
-            defer { state.next += 1 }
-            return shards[state.next]
+            let page = shards[state.next...].prefix(Self.page)
+            state.next += page.count
+            return page
         }
     }
 

@@ -12,21 +12,25 @@ extension Store {
     /// were missing or quarantined and whose blobs are back are hashed and become present again. Manifests and records
     /// that are missing or empty are rewritten.
     ///
+    /// Only directories of `blobs/` are read that have changed since a collection found them in order. Once a week, and in
+    /// a store without an earlier collection, all are read, and all rows are checked.
+    ///
     /// - Parameters:
     ///   - graceSeconds: how long blobs without rows are kept, and the shards of an interrupted import or pull, so that
     ///     it can resume.
     ///   - discardingNewer: whether to discard the revisions and blobs that ``newerThanCatalog()`` lists. Otherwise the
     ///     call throws if the catalog is older than the blobs, and keeps the blobs that the last rebuild could not read
     ///     or assign to a revision.
+    ///   - full: whether to read all directories and check all rows, even if a collection has done so within a week.
     ///   - dryRun: whether nothing is removed, and the summary says what would be.
     /// - Throws: ``StorageError/busy(what:holder:)`` if another collection is running;
     ///   ``StorageError/catalogOlder(path:)``, ``StorageError/foreignBlobs(path:found:)``; if more than 10 shards and more
     ///   than 0.1 % of them are missing, ``StorageError/tooManyMissing(path:missing:shards:)``, and then no blob is
     ///   deleted and no shard is marked.
     @discardableResult
-    public func collectGarbage(graceSeconds: Int = 86_400, discardingNewer: Bool = false, dryRun: Bool = false) throws
-        -> CollectionSummary
-    {
+    public func collectGarbage(
+        graceSeconds: Int = 86_400, discardingNewer: Bool = false, full: Bool = false, dryRun: Bool = false
+    ) throws -> CollectionSummary {
         let lock = try lockFile("gc.lock")
         guard try lock.tryLock() else { throw StorageError.busy(what: path, holder: "another garbage collection") }
         var summary = CollectionSummary()
@@ -38,14 +42,15 @@ extension Store {
             try authority.require(db)
             if !dryRun { try authority.deletePending(db) }
         }
-        let survey = try BlobSurvey(catalog, blobs)
+        let scope = try SurveyScope(catalog, blobs, full: full || discardingNewer, dryRun: dryRun)
+        let survey = try BlobSurvey(catalog, blobs, scope.directories)
         try survey.requireFewMissing(catalog)
         try collectStaging(&summary, dryRun: dryRun)
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
         summary.bytes.add(saturating: partials.bytes)
         try collectOrphans(
-            graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: missWork), dryRun: dryRun)
+            scope, graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: missWork), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
@@ -60,8 +65,11 @@ extension Store {
             try catalog.write { db in try RebuildLoss.settleBlobs(db) }
         }
         try collectQuarantine(&summary, dryRun: dryRun)
-        if !dryRun { try reserve.restore() }
-        if !dryRun { note(summary) }
+        if !dryRun {
+            try scope.finish(survey, catalog)
+            try reserve.restore()
+            note(summary)
+        }
         return summary
     }
 
@@ -110,11 +118,13 @@ extension Store {
 
     /// Removes files that no revision links, and shards that have been orphans since the grace period.
     private func collectOrphans(
-        graceSeconds: Int, _ summary: inout CollectionSummary, _ spare: SpareReserve, _ work: Work, dryRun: Bool
+        _ scope: SurveyScope, graceSeconds: Int, _ summary: inout CollectionSummary, _ spare: SpareReserve,
+        _ work: Work, dryRun: Bool
     ) throws {
         let moment = StoreClock.now.subtracting(saturating: graceSeconds)
-        let (files, unreferenced) = try catalog.read { db in
-            (try FileTable.allUnlinked(db), try ShardTable.unreferenced(db))
+        let (files, unreferenced): ([Int64], [Int64]) = try catalog.read { db in
+            if !scope.isFull { return (try FileTable.unlinked(db), []) }
+            return (try FileTable.allUnlinked(db), try ShardTable.unreferenced(db))
         }
         if dryRun {
             let living = try leases.holders().map(\.lease)

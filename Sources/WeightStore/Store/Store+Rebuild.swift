@@ -53,7 +53,7 @@ extension Store {
             if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
             try StoreFile.createDirectory(aside)
             do {
-                let catalog = try Catalog(directory: aside, leases: nil)
+                let catalog = try Catalog(directory: aside, leases: nil, cacheBytes: Self.rebuildCacheBytes)
                 let blobs = BlobDirectory(root: path + "/blobs")
                 let found = try fill(catalog, blobs, work, &summary)
                 let lock = try WriteLock(path + "/write.lock")
@@ -93,6 +93,9 @@ extension Store {
         }
     }
 
+    /// The page cache of the new catalog. Digests are inserted in random order, so the indexes on them are read all over.
+    private static let rebuildCacheBytes = 64 << 20
+
     /// - Returns: the losses, and the blobs that belong to no revision; the records that a newer one of their model
     ///   supersedes.
     private static func fill(
@@ -113,7 +116,10 @@ extension Store {
         var lost = found.lost
         for stored in newest.sorted(by: { $0.key < $1.key }).map(\.value) {
             try work.check()
-            try catalog.write { db in lost += try fill(stored.record, stored.digest, blobs, &summary, db) }
+            // Durable with the last commit: a rebuild that is interrupted begins again.
+            try catalog.write(durable: false) { db in
+                lost += try fill(stored.record, stored.digest, blobs, &summary, db)
+            }
         }
         summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
         let used = Set(newest.values.map(\.digest))
@@ -225,8 +231,11 @@ extension Store {
                 }
                 ids.append(try ShardTable.markPresent(facts, db))
                 summary.shards += 1
-                let isAbsent = try FileSystem.isAbsent(blobs.path(facts.digest))
-                if try isAbsent || FileSystem.status(blobs.path(facts.digest))?.bytes != facts.bytes {
+                let blob = blobs.path(facts.digest)
+                let bytes = try FileSystem.status(blob)?.bytes
+                if bytes != facts.bytes {
+                    // Every other error than ENOENT ends the rebuild.
+                    if bytes == nil { _ = try FileSystem.isAbsent(blob) }
                     try ShardTable.mark(facts.digest, as: hasOrigin ? .evicted : .missing, db)
                     summary.evicted += hasOrigin ? 1 : 0
                     summary.missing += hasOrigin ? 0 : 1

@@ -41,8 +41,13 @@ extension Store {
         let origins = rule.checksOrigins ? try checkOriginsToVerify(rule, work) : []
         let reinstated = access.isReadOnly ? 0 : try reinstateLostShards(work)
         let descriptions = try restoreDescriptions(of: rule.revision, work)
-        let shards = try shardsToVerify(rule)
-        let run = VerificationRun(shards, bytesPerSecond: rule.bytesPerSecond, work: work)
+        let (shards, bytes) = try catalog.read { db in
+            try ShardTable.present(
+                of: try rule.revision.map { try RevisionRow.find($0, db).id },
+                verifiedBefore: rule.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) },
+                share: rule.sample ?? 1, db)
+        }
+        let run = VerificationRun(shards, bytes: bytes, bytesPerSecond: rule.bytesPerSecond, work: work)
         DispatchQueue.concurrentPerform(iterations: rule.bytesPerSecond == nil ? cores : 1) { _ in
             self.lane(run)
         }
@@ -86,31 +91,17 @@ extension Store {
     /// Verifies until no shard is left, or a lane has failed.
     private func lane(_ run: VerificationRun) {
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        while let shard = run.next() {
+        while let shards = run.next() {
             do {
-                let damage = try verify(shard, buffer, run)
-                try markVerified(run.verified(shard, damage), run.work)
+                let rows = try catalog.read { db in try shards.compactMap { try ShardTable.find(id: $0, db) } }
+                for shard in rows where shard.state == .present {
+                    let damage = try verify(shard, buffer, run)
+                    try markVerified(run.verified(shard, damage), run.work)
+                }
             } catch {
                 run.fail(error)
             }
         }
-    }
-
-    private func shardsToVerify(_ rule: VerifyRule) throws -> [ShardTable.Entry] {
-        var shards = try catalog.read { db in
-            try ShardTable.present(
-                of: try rule.revision.map { try RevisionRow.find($0, db).id },
-                verifiedBefore: rule.olderThanSeconds.map { StoreClock.now.subtracting(saturating: $0) }, db)
-        }
-        if let sample = rule.sample {
-            var rest = Double(shards.saturatingSum(\.bytes)) * min(max(sample, 0), 1)
-            let count = shards.prefix { shard in
-                defer { rest -= Double(shard.bytes) }
-                return rest > 0
-            }.count
-            shards.removeLast(shards.count - count)
-        }
-        return shards
     }
 
     private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: VerificationRun) throws
