@@ -26,4 +26,7 @@ int clinux_start_writeback(int file);
 /// `memfd_create(2)` with `MFD_CLOEXEC`: a file in memory, without a name.
 int clinux_memory_file(void);
 
+/// `FICLONERANGE` of `ioctl(2)`: a range of `target` shares the blocks of a range of `source`. Returns 0, or the `errno`.
+int clinux_clone_range(int target, int64_t target_offset, int source, int64_t source_offset, int64_t count);
+
 #endif
