@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <malloc.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -33,4 +34,9 @@ int clinux_clone_range(int target, int64_t target_offset, int source, int64_t so
         .dest_offset = (uint64_t)target_offset,
     };
     return ioctl(target, FICLONERANGE, &range) == 0 ? 0 : errno;
+}
+
+void clinux_return_freed_memory(void) {
+    mallopt(M_ARENA_MAX, 4);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }

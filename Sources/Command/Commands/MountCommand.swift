@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Files
 import Glibc
 import Logging
@@ -72,6 +73,8 @@ struct MountCommand: ParsableCommand {
             try DetachedProcess.start((WeightStoreTool.arguments() ?? []).filter { $0 != "--detach" })
             return try report(directory)
         }
+        // Before there are threads: fetches for many readers would leave hundreds of megabytes in their arenas.
+        clinux_return_freed_memory()
         let store = try options.open(create: upstream != nil)
         options.noteReadOnly(store)
         let logger = Logger(label: "weightstore.mount") { _ in ServiceLogHandler(logLevel: .notice) }
