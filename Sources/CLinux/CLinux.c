@@ -1,7 +1,11 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <malloc.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/timex.h>
@@ -26,4 +30,21 @@ int64_t clinux_file_system_type(const char *path) {
     struct statfs facts;
     if (statfs(path, &facts) != 0) return -1;
     return (int64_t)facts.f_type;
+}
+
+int clinux_clone_range(int target, int64_t target_offset, int source, int64_t source_offset, int64_t count) {
+    // A length of 0 would mean the rest of the source.
+    if (count <= 0) return EINVAL;
+    struct file_clone_range range = {
+        .src_fd = source,
+        .src_offset = (uint64_t)source_offset,
+        .src_length = (uint64_t)count,
+        .dest_offset = (uint64_t)target_offset,
+    };
+    return ioctl(target, FICLONERANGE, &range) == 0 ? 0 : errno;
+}
+
+void clinux_return_freed_memory(void) {
+    mallopt(M_ARENA_MAX, 4);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }

@@ -36,7 +36,7 @@ package final class StagedFile: @unchecked Sendable {
         path = "\(FileSystem.parent(of: target))/\(front).\(unique).partial"
         isKept = false
         lock = nil
-        file = try FileDescriptor(path, O_WRONLY | O_CREAT | O_EXCL)
+        file = try FileDescriptor(path, O_RDWR | O_CREAT | O_EXCL)
     }
 
     /// Opens a partial file that remains when the value is released, so that a later fetch can resume it.
@@ -138,4 +138,28 @@ package final class StagedFile: @unchecked Sendable {
 extension StagedFile {
     /// Sets the size before the bytes are written, possibly out of order; unwritten bytes are zero.
     package func reserve(_ bytes: Int) throws(FileError) { try file.truncate(to: bytes) }
+}
+
+extension StagedFile {
+    /// The result of ``share(_:with:at:)``.
+    package enum Sharing {
+        case shared
+        /// This range cannot be shared.
+        case refused
+        /// No range of the two files can be shared: the file system cannot, or they are on two file systems.
+        case impossible
+    }
+
+    /// The size of the blocks that files share, in bytes; 0 if it is unknown.
+    package var blockBytes: Int { file.blockBytes }
+
+    /// Makes a range share the blocks of another file, from an offset there.
+    package func share(_ range: Range<Int>, with source: borrowing FileDescriptor, at offset: Int) -> Sharing {
+        isDurable = false
+        switch file.clone(range, of: source, at: offset) {
+        case 0: return .shared
+        case EOPNOTSUPP, ENOTTY, ENOSYS, EXDEV, EPERM: return .impossible
+        default: return .refused
+        }
+    }
 }

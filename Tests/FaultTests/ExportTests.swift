@@ -74,5 +74,37 @@ extension Faults {
                         == TemporaryDirectory.files(below: directory("model")))
             }
         }
+
+        @Test(
+            "on a file system with reflinks, an export shares blocks with the store, and elsewhere it copies",
+            .enabled(if: Machine.mountsXFS, Comment(rawValue: Machine.xfs)))
+        func sharedBlocks() throws {
+            // A shard that is a whole file lies in it as in its blob. It ends within a block.
+            let bytes = 300_001
+            try directory.write(String(repeating: "tokens ", count: bytes / 7), to: "model/vocab.txt")
+            let size = try contents(directory("model/vocab.txt")).count
+            let disk = try Disk.xfs()
+            let tool = Tool(store: disk("store"))
+            #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
+            func export(to target: String, _ arguments: String...) throws -> Int {
+                let result = try tool.run(["export", "org/model", target, "--json"] + arguments)
+                #expect(result.status == 0, "\(result.errors)")
+                for name in TemporaryDirectory.files(below: directory("model")) {
+                    let isEqual = try contents("\(target)/\(name)") == contents(directory("model/\(name)"))
+                    #expect(isEqual, "\(name)")
+                }
+                return try #require(
+                    result.output.firstMatch(of: #/"sharedBytes"\s*:\s*(\d+)/#).flatMap { Int($0.1) })
+            }
+            let shared = try export(to: disk("out"))
+            #expect(shared >= size, "\(shared) bytes")
+            #expect(try tool("export", "org/model", disk("text")).output.contains("shared with the store"))
+            #expect(try export(to: directory("out")) == 0)
+            // A program that writes to its file changes no blob.
+            try directory.write("changed", to: "change")
+            try ChildProcess.check("dd", "if=\(directory("change"))", "of=\(disk("out/vocab.txt"))", "conv=notrunc")
+            #expect(try tool("verify").status == 0)
+            #expect(try export(to: disk("out"), "--force") == shared)
+        }
     }
 }

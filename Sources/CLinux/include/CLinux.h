@@ -32,4 +32,12 @@ extern const int clinux_RLIMIT_MEMLOCK;
 /// Whether `adjtimex(2)` reports that a program synchronizes the clock: 1 or 0.
 int clinux_is_clock_synchronized(void);
 
+/// `FICLONERANGE` of `ioctl(2)`: a range of `target` shares the blocks of a range of `source`. Returns 0, or the `errno`.
+int clinux_clone_range(int target, int64_t target_offset, int source, int64_t source_offset, int64_t count);
+
+/// Limits the memory that `malloc` keeps after it was freed, in a process with many threads that each use large buffers for a
+/// short time: at most four arenas, and buffers of 256 KiB or more are returned to the kernel at once. The corresponding C
+/// function is `mallopt`.
+void clinux_return_freed_memory(void);
+
 #endif

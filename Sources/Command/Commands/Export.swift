@@ -26,6 +26,7 @@ struct Export: ParsableCommand {
         let directory: String
         let files: Int
         let bytes: Int
+        let sharedBytes: Int
     }
 
     func validate() throws {
@@ -45,10 +46,13 @@ struct Export: ParsableCommand {
         if options.json {
             return try Terminal.write(
                 json: Written(
-                    revision: revision.name, directory: directory, files: written.files, bytes: written.bytes))
+                    revision: revision.name, directory: directory, files: written.files, bytes: written.bytes,
+                    sharedBytes: written.sharedBytes))
         }
+        let shared =
+            written.sharedBytes == 0 ? "" : ", \(Quantity.bytes(written.sharedBytes)) of them shared with the store"
         try Terminal.write(
-            "\(revision.name): \(Quantity.count(written.files, "file")), \(Quantity.bytes(written.bytes)) to \(directory)\n"
+            "\(revision.name): \(Quantity.count(written.files, "file")), \(Quantity.bytes(written.bytes)) to \(directory)\(shared)\n"
         )
     }
 }

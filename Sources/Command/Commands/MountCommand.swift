@@ -1,4 +1,5 @@
 import ArgumentParser
+import CLinux
 import Files
 import Glibc
 import Logging
@@ -73,6 +74,8 @@ struct MountCommand: ParsableCommand {
             try DetachedProcess.start((WeightStoreTool.arguments() ?? []).filter { $0 != "--detach" })
             return try report(directory)
         }
+        // Before there are threads: fetches for many readers would leave hundreds of megabytes in their arenas.
+        clinux_return_freed_memory()
         let logger = logs.logger("weightstore.mount", atLeast: .notice)
         let store = try options.open(create: upstream != nil, log: logger)
         options.noteReadOnly(store)

@@ -136,11 +136,12 @@ final class OpenFile: Sendable {
         _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
     }
 
-    /// Fetches a range.
+    /// Fetches a range, and starts to read its shards, which the next requests read.
     @discardableResult
     func fetch(_ range: Range<Int>, after lost: StorageError?, _ work: Work) throws -> StoredBytes {
         let bytes = try revision.fetchedBytes(
             of: entry, in: range, continuing: true, after: lost, recovers: true, work: work)
+        bytes.readBlobsAhead(atMost: ReadStream.distance)
         state.withLock { state in
             state.fetched.insert(bytes, at: 0)
             if state.fetched.count > Self.mostPassed { state.fetched.removeLast() }

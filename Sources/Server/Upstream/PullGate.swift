@@ -1,14 +1,12 @@
 import Logging
 import Origins
 import Support
-import Synchronization
 import WeightStore
 
 /// The pulls behind requests for what the store lacks, and the refs behind an upstream.
 ///
 /// Concurrent pulls of the same revision are one, and so are its completions. What the upstream denies
-/// or does not have is remembered for some seconds, so that many requests for a mistyped name are one request to the
-/// upstream.
+/// or does not have is remembered for some seconds (``UpstreamHistory``).
 final class PullGate: Sendable {
     private struct Key: Hashable {
         let model: ByteText
@@ -17,23 +15,12 @@ final class PullGate: Sendable {
         var isCompletion = false
     }
 
-    /// What the upstream has refused.
-    private struct Refusal {
-        let error: FetchError
-        let end: ContinuousClock.Instant
-    }
-
-    /// The time for which a refusal is remembered.
-    private static let refusalTime = Duration.seconds(5)
-    /// The most refusals that are remembered.
-    private static let mostRefusals = 4096
-
     /// The counters of this gate, and of all other fetches.
     let metrics: FetchMetrics
     private let source: (any PullThrough)?
     private let gate: FetchGate<Key, Bool>
     private let refs: RefRevalidator?
-    private let refusals = Mutex<[Key: Refusal]>([:])
+    private let history: UpstreamHistory
 
     /// - Parameter report: receives failures of the upstream that no client sees, at most once a minute: the ref, and a
     ///   sentence.
@@ -45,10 +32,11 @@ final class PullGate: Sendable {
         self.metrics = metrics
         // A pull of many files takes longer than clients wait: they repeat their request, and join the same pull.
         gate = FetchGate(.init(total: 16, perModel: 4, linger: .seconds(30)), metrics)
+        let history = UpstreamHistory(interval: source?.revalidationInterval)
+        self.history = history
         refs = source.flatMap { source in
-            source.revalidationInterval.map {
-                RefRevalidator(source, interval: $0, metrics, logger: logger, report: report)
-            }
+            source.revalidationInterval == nil
+                ? nil : RefRevalidator(source, history, metrics, logger: logger, report: report)
         }
     }
 
@@ -56,7 +44,7 @@ final class PullGate: Sendable {
     func pull(model: String, revision: String) async throws -> Bool {
         guard let source else { return false }
         let key = Key(model: ByteText(model), revision: ByteText(revision))
-        if let refusal = remembered(key) {
+        if let refusal = history.refusal(of: revision, model: model) {
             metrics.remembered.add(1)
             throw refusal
         }
@@ -69,7 +57,7 @@ final class PullGate: Sendable {
             return isFound
         } catch {
             metrics.noteUpstream(error)
-            if let error = error as? FetchError, error.isRefusal { remember(error, of: key) }
+            if let error = error as? FetchError { history.note(error, of: revision, model: model) }
             throw error
         }
     }
@@ -102,32 +90,5 @@ final class PullGate: Sendable {
     ///   - age: the time since the ref was set in the store, if it was.
     func hasMoved(_ ref: String, of model: String, from commit: String?, age: Duration?) async -> Bool {
         await refs?.hasMoved(ref, of: model, from: commit, age: age) ?? false
-    }
-
-    private func remembered(_ key: Key) -> FetchError? {
-        refusals.withLock { refusals in
-            guard let refusal = refusals[key] else { return nil }
-            if refusal.end > .now { return refusal.error }
-            refusals[key] = nil
-            return nil
-        }
-    }
-
-    private func remember(_ error: FetchError, of key: Key) {
-        refusals.withLock { refusals in
-            if refusals.count >= Self.mostRefusals { refusals = refusals.filter { $0.value.end > .now } }
-            if refusals.count >= Self.mostRefusals { refusals = [:] }
-            refusals[key] = Refusal(error: error, end: .now + Self.refusalTime)
-        }
-    }
-}
-
-extension FetchError {
-    /// Whether the upstream has answered that it does not have, or denies, what was requested.
-    fileprivate var isRefusal: Bool {
-        switch self {
-        case .notFound, .unauthorized: true
-        default: false
-        }
     }
 }

@@ -17,8 +17,6 @@ actor RefRevalidator {
     private struct State {
         /// The upstream's commit at the last comparison; nil if it has no such ref, or there was none.
         var commit: String?
-        /// The time of the next comparison.
-        var due = ContinuousClock.now
         var hasFailed = false
         /// Ends with the comparison in progress, or when requests do not wait for it any longer.
         var wait: Task<Void, Never>?
@@ -26,13 +24,11 @@ actor RefRevalidator {
 
     /// The time that requests wait for a comparison.
     private static let patience = Duration.seconds(2)
-    /// The longest time between a comparison that failed and the next one.
-    private static let retryTime = Duration.seconds(10)
     /// The time between two warnings.
     private static let warningTime = Duration.seconds(60)
 
     private let source: any PullThrough
-    private let interval: Duration
+    private let history: UpstreamHistory
     private let gate: FetchGate<Key, String?>
     private let metrics: FetchMetrics
     private let logger: Logger
@@ -43,11 +39,11 @@ actor RefRevalidator {
     private var hasFailed = false
 
     init(
-        _ source: any PullThrough, interval: Duration, _ metrics: FetchMetrics, logger: Logger,
+        _ source: any PullThrough, _ history: UpstreamHistory, _ metrics: FetchMetrics, logger: Logger,
         report: @escaping @Sendable (_ ref: String, _ failure: String) -> Void
     ) {
         self.source = source
-        self.interval = interval
+        self.history = history
         self.metrics = metrics
         self.logger = logger
         self.report = report
@@ -56,7 +52,8 @@ actor RefRevalidator {
 
     /// Records that a ref was just pulled.
     func noteCurrent(_ model: String, _ ref: String) {
-        states[Key(model: ByteText(model), ref: ByteText(ref))] = State(due: .now + interval)
+        history.noteCurrent(ref, of: model)
+        states[Key(model: ByteText(model), ref: ByteText(ref))] = State()
     }
 
     /// Whether the upstream's commit of a ref is another one than the store's, and its revision has been added.
@@ -67,9 +64,7 @@ actor RefRevalidator {
     ///     it names.
     func hasMoved(_ ref: String, of model: String, from commit: String?, age: Duration?) async -> Bool {
         let key = Key(model: ByteText(model), ref: ByteText(ref))
-        if states[key] == nil, let age { states[key] = State(due: .now + (interval - age)) }
-        let known = states[key] ?? State()
-        if known.wait == nil, known.due <= .now { begin(key, commit) }
+        if states[key]?.wait == nil, history.isDue(ref, of: model, age: age) { begin(key, commit) }
         await states[key]?.wait?.value
         guard let state = states[key] else { return false }
         // Still being compared, or failed.
@@ -100,13 +95,15 @@ actor RefRevalidator {
                 try await source.revalidate(ref: key.ref.text, of: key.model.text, commit: commit)
             }
             metrics.noteUpstream()
-            states[key] = State(commit: now, due: .now + interval)
+            history.noteCurrent(key.ref.text, of: key.model.text)
+            states[key] = State(commit: now)
             (now.map { $0 != commit } ?? false ? metrics.moved : metrics.unchanged).add(1)
             if hasFailed { logger.notice("refs are compared with the upstream again") }
             hasFailed = false
         } catch {
             metrics.noteUpstream(error)
-            states[key] = State(due: .now + min(interval, Self.retryTime), hasFailed: true)
+            history.noteFailure(key.ref.text, of: key.model.text)
+            states[key] = State(hasFailed: true)
             metrics.failed.add(1)
             hasFailed = true
             warn(key, error)

@@ -1,4 +1,5 @@
 import Files
+import Support
 
 /// The page cache under stored bytes, for readers whose own bytes are cached elsewhere.
 extension StoredBytes {
@@ -30,6 +31,14 @@ extension StoredBytes {
             index += 1
         }
         return result
+    }
+
+    /// Starts to read the blobs under the range into the page cache, also outside of it, from its first byte and at most that
+    /// many bytes of the file: a blob that was just fetched was written past the cache.
+    package func readBlobsAhead(atMost bytes: Int) {
+        guard let last = runs.last else { return }
+        let end = min(last.offset.adding(saturating: last.length), range.lowerBound.adding(saturating: bytes))
+        if range.lowerBound < end { readAhead(range.lowerBound..<end) }
     }
 
     /// Starts to read a part of the range into the page cache, across the borders of blobs. It waits for the disk's queue,

@@ -8,6 +8,9 @@ public struct ExportSummary: Sendable, Codable, Equatable {
     public internal(set) var files = 0
     /// Bytes of these files.
     public internal(set) var bytes = 0
+    /// Bytes of these files that share their blocks with the store, and so take no space: on a file system with reflinks
+    /// (XFS, Btrfs), where they lie equally within a block in the file and in the store.
+    public internal(set) var sharedBytes = 0
 }
 
 extension Revision {
@@ -70,26 +73,32 @@ extension Revision {
         for file in chosen {
             try work.check()
             work.setLabel(file.path)
-            try export(file, to: directory + "/" + file.path, work)
+            summary.sharedBytes.add(saturating: try export(file, to: directory + "/" + file.path, work))
             summary.files += 1
             summary.bytes.add(saturating: file.bytes)
         }
         return summary
     }
 
-    private func export(_ file: FileInfo, to target: String, _ work: Work) throws {
+    /// - Returns: the bytes that share their blocks with the store.
+    private func export(_ file: FileInfo, to target: String, _ work: Work) throws -> Int {
         let parent = FileSystem.parent(of: target)
         try FileSystem.createDirectory(parent)
         let staged = try StagedFile(beside: target)
         var offset = 0
+        var shared: SharedBlocks?
         try read(file.path, work) { bytes in
             try work.check()
-            try staged.write(bytes, at: offset, cached: true)
+            // Behind the first byte all blobs are stored, unless there is no room for them.
+            var blocks = try shared ?? SharedBlocks(storedRuns(of: file.path), of: file.bytes, in: staged)
+            try blocks.write(bytes, at: offset, to: staged)
+            shared = blocks
             offset += bytes.count
             work.advance(bytes.count)
         }
         try staged.finish(isReadOnly: false)
         try staged.rename(to: target)
         try FileSystem.syncDirectory(parent)
+        return shared?.bytes ?? 0
     }
 }

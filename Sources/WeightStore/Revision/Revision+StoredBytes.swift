@@ -68,6 +68,13 @@ extension Revision {
         return try StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
+    /// The runs of a file whose blobs are stored, in the order of the file. Not counted as accesses.
+    func storedRuns(of path: String) throws -> [StoredBytes.Run] {
+        guard let file = try entry(path) else { return [] }
+        let stored = try stored(file, 0..<file.bytes)
+        return stored.runs.filter { stored.lost[$0.digest] == nil }
+    }
+
     /// As ``bytes(of:in:continuing:work:)``, for callers that fetch again by themselves.
     ///
     /// - Parameters:

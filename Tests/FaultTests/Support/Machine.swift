@@ -15,6 +15,9 @@ enum Machine {
         return FileManager.default.fileExists(atPath: disk("lost+found"))
     }()
 
+    /// Whether XFS can be mounted from an image. Debian's xfsprogs makes it.
+    static let mountsXFS = isRoot && (try? Disk.xfs()) != nil
+
     static let mountsMemory = isRoot && (try? Disk.memory(megabytes: 1)) != nil
 
     /// Whether a FUSE file system can be mounted, with Debian's bindfs.
@@ -34,6 +37,7 @@ enum Machine {
 
     static let tracing = "strace is needed, and the right to use it"
     static let images = "root is needed, with mount, loop devices and mkfs.ext4"
+    static let xfs = "root is needed, with mount, loop devices and mkfs.xfs"
     static let memory = "root is needed, to mount a tmpfs"
     static let fuse = "root, /dev/fuse and bindfs are needed"
     static let others = "root is needed, with setpriv, and a tool that other users may run"
