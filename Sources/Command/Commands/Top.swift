@@ -35,7 +35,7 @@ struct Top: ParsableCommand {
         defer { withExtendedLifetime(registration) {} }
         while !work.isCancelled {
             // From the top left corner: each line is erased behind its end, and so are the lines below the last.
-            let picture = try Self.text(try answer(store)).replacing("\n", with: "\u{1B}[K\n")
+            let picture = Self.text(try answer(store)).replacing("\n", with: "\u{1B}[K\n")
             try Terminal.write("\u{1B}[H" + picture + "\u{1B}[J")
             Thread.sleep(forTimeInterval: Self.interval)
         }
