@@ -1,4 +1,3 @@
-import Fleet
 import Glibc
 import Dispatch
 import WeightStore
@@ -11,6 +10,8 @@ struct DoctorSubject {
     let path: String
     /// Whether there is anything at the path.
     let exists: Bool
+    /// The free bytes and the size of the disk, before the store is opened: on a full disk that releases the reserve.
+    let space: (available: Int, total: Int)?
     /// Lease files of dead processes, before the store is opened: opening removes them.
     let deadLeases: [String]
     /// The store; nil if it cannot be opened.
@@ -21,7 +22,8 @@ struct DoctorSubject {
     init(_ location: StoreLocation) {
         path = location.path
         exists = FileSystem.exists(path)
-        // An error is reported by the permissions.
+        // Errors are reported by the permissions.
+        space = exists ? try? FileSystem.space(path) : nil
         deadLeases = (try? LeaseDirectory.dead(in: path + "/leases")) ?? []
         let work = Work()
         let timer = DispatchWorkItem { work.cancel() }

@@ -8,7 +8,9 @@ enum StoreCheck: DoctorCheck {
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
         if let store = subject.store {
             if let reason = store.readOnlyReason {
-                findings.note("\(store.path) can only be read: \(reason)", fix: "sudo -u OWNER weightstore doctor")
+                findings.note(
+                    "\(store.path) can only be read: \(reason)",
+                    fix: "sudo -u \(try PermissionsCheck.owner(of: store.path)) weightstore doctor")
             } else {
                 findings.ok("\(store.path) opens")
             }
@@ -45,6 +47,11 @@ enum PermissionsCheck: DoctorCheck {
 
     /// The user of this process.
     static var user: String { userName(geteuid()) }
+
+    /// The name of the user to whom a path belongs.
+    static func owner(of path: String) throws -> String {
+        try FileSystem.status(path).map { userName($0.owner) } ?? user
+    }
 
     private static func userName(_ id: uid_t) -> String {
         getpwuid(id).flatMap { $0.pointee.pw_name }.map { String(cString: $0) } ?? "\(id)"
@@ -89,8 +96,7 @@ enum DiskCheck: DoctorCheck {
     static let name = "disk"
 
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
-        guard subject.exists else { return }
-        let (available, total) = try FileSystem.space(subject.path)
+        guard let (available, total) = subject.space else { return }
         let free = "\(Quantity.bytes(available)) of \(Quantity.bytes(total)) free"
         if FileSystem.lacksInodes(subject.path) {
             findings.fault("the file system can hold no more files", fix: "weightstore gc")
