@@ -190,11 +190,12 @@ struct MonitoringTests {
             guard let answer = try? await server.ask("GET", path, at: port.number) else { return [:] }
             return try answer.object()["data"] as? [String: Any] ?? [:]
         }
-        #expect(
-            try await eventually {
-                let result = try await ask("/api/v1/query?query=weightstore_store_models")["result"] as? [[String: Any]]
-                return (result?.first?["value"] as? [Any])?.last as? String == "3"
-            }, "\(try text(log))")
+        let isScraped = try await eventually {
+            let result = try await ask("/api/v1/query?query=weightstore_store_models")["result"] as? [[String: Any]]
+            return (result?.first?["value"] as? [Any])?.last as? String == "3"
+        }
+        let messages = try text(log)
+        #expect(isScraped, "\(messages)")
         #expect(
             try await eventually {
                 let groups = try await ask("/api/v1/rules")["groups"] as? [[String: Any]] ?? []

@@ -2,7 +2,7 @@ import GRDB
 
 /// The table `setting`: names and values. The owner of a setting determines its type. This type makes every change to
 /// the table.
-enum SettingTable {
+package enum SettingTable {
     /// The value of a setting; nil if it is not set.
     ///
     /// - Throws: `DatabaseError.damaged` if it has another type.
