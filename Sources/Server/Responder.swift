@@ -172,7 +172,7 @@ struct Responder: HTTPResponder {
             return Response(status: answer.status, headers: fields, body: body)
         case .updates(let updates):
             let body = ResponseBody { [metrics] writer in
-                let count = Metrics.Count()
+                let count = ServerMetrics.Count()
                 do {
                     let window = try await context.window()
                     try await updates.run { buffer in
