@@ -3,7 +3,7 @@
 Each reader is a process of its own, which measures the seconds and the processor time of its reads; that of the mount is
 measured beside. Ratios are medians of pairs, because other programs on the machine change the times of both.
 """
-import json, os, random, re, shutil, sqlite3, statistics, subprocess, sys, time
+import os, re, shutil, sqlite3, statistics, subprocess, sys, time
 
 # Reads files, and prints the seconds and the processor seconds: to the end, every page of a mapping, or 4 KiB at random places.
 READER = """
