@@ -83,8 +83,9 @@ struct AdminListenerTests {
         #expect(try await damaged.get("/readyz").status == 200)
         try await onThread {
             try damaged.store.catalog.write { db in
-                let shards = try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db)
-                try ShardTable.mark(#require(shards.first).digest, as: .missing, db)
+                let shards = try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db).shards
+                let first = try #require(try shards.first.flatMap { try ShardTable.find(id: $0, db) })
+                try ShardTable.mark(first.digest, as: .missing, db)
             }
         }
         #expect(try await damaged.ask("GET", "/readyz", at: port).status == 503)
