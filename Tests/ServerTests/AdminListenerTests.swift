@@ -83,7 +83,8 @@ struct AdminListenerTests {
         #expect(try await damaged.get("/readyz").status == 200)
         try await onThread {
             try damaged.store.catalog.write { db in
-                let shards = try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db).shards
+                let shards = try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db)
+                    .shards
                 let first = try #require(try shards.first.flatMap { try ShardTable.find(id: $0, db) })
                 try ShardTable.mark(first.digest, as: .missing, db)
             }
