@@ -24,7 +24,7 @@ import Testing
 
     /// The directories that the next collection reads and that exist.
     private func changed(_ store: Store) throws -> [String] {
-        try SurveyScope(store.catalog, store.blobs, full: false, dryRun: true).directories
+        try SurveyScope(store.catalog, store.blobs, full: false).directories
             .filter { FileSystem.exists("\(store.blobs.root)/\($0)") }
     }
 
@@ -102,7 +102,8 @@ import Testing
     func concurrent() throws {
         let store = try collectedStore()
         let shard = try #require(try shards(store).first)
-        let scope = try SurveyScope(store.catalog, store.blobs, full: true, dryRun: false)
+        let scope = try SurveyScope(store.catalog, store.blobs, full: true)
+        try scope.begin(store.catalog)
         let survey = try BlobSurvey(store.catalog, store.blobs, scope.directories)
         #expect(survey.inOrder.contains(name(shard.digest)))
         try store.catalog.write { db in try ShardTable.mark(shard.digest, as: .evicted, db) }
@@ -116,7 +117,8 @@ import Testing
         try TestModel(layers: 1).write(to: directory("model"))
         let store = try Store(at: directory("store"), create: true)
         try store.importModelBlocking(ImportRequest(source: directory("model")))
-        let scope = try SurveyScope(store.catalog, store.blobs, full: false, dryRun: false)
+        let scope = try SurveyScope(store.catalog, store.blobs, full: false)
+        try scope.begin(store.catalog)
         let recent = try BlobDirectory.fanOut.filter { name in
             let status = try FileSystem.status("\(store.blobs.root)/\(name)")
             return status.map { !$0.isOlder(than: 2_000_000_000, at: StoreClock.nanoseconds) } ?? false
@@ -129,7 +131,7 @@ import Testing
     func due() throws {
         let store = try collectedStore()
         func isFull() throws -> Bool {
-            try SurveyScope(store.catalog, store.blobs, full: false, dryRun: true).isFull
+            try SurveyScope(store.catalog, store.blobs, full: false).isFull
         }
         #expect(try !isFull())
         let now = StoreClock.now
@@ -138,9 +140,9 @@ import Testing
             #expect(try isFull() == expected)
         }
         let fresh = try Store(at: directory("fresh"), create: true)
-        #expect(try SurveyScope(fresh.catalog, fresh.blobs, full: false, dryRun: true).isFull)
+        #expect(try SurveyScope(fresh.catalog, fresh.blobs, full: false).isFull)
         #expect(try fresh.collectGarbage(dryRun: true).isEmpty)
-        #expect(try SurveyScope(fresh.catalog, fresh.blobs, full: false, dryRun: true).isFull)
+        #expect(try SurveyScope(fresh.catalog, fresh.blobs, full: false).isFull)
     }
 
     @Test("a full collection finds an emptied manifest, whose directory does not change")

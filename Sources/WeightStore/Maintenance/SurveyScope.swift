@@ -13,6 +13,8 @@ struct SurveyScope {
     let isFull: Bool
     /// The names of the directories to compare.
     let directories: [String]
+    /// Those of them that will be in order, if the comparison finds nothing.
+    private let settled: [ExaminedDirectoryTable.Entry]
     private let start = StoreClock.now
 
     /// The longest time between two full collections, in seconds.
@@ -21,10 +23,8 @@ struct SurveyScope {
     /// the file system is coarse, so another change may have the same time.
     private static let coarseNanoseconds: Int64 = 2_000_000_000
 
-    /// - Parameters:
-    ///   - full: whether to compare everything, even if that is not due.
-    ///   - dryRun: whether to leave the catalog as it is.
-    init(_ catalog: Catalog, _ blobs: BlobDirectory, full: Bool, dryRun: Bool) throws {
+    /// - Parameter full: whether to compare everything, even if that is not due.
+    init(_ catalog: Catalog, _ blobs: BlobDirectory, full: Bool) throws {
         let (isDue, inOrder) = try catalog.read { [start] db in
             let last = try ExaminedDirectoryTable.lastFullWalk(db)
             // A time in the future was set by a wrong clock.
@@ -34,7 +34,7 @@ struct SurveyScope {
         isFull = full || isDue
         let now = StoreClock.nanoseconds
         var changed: [String] = []
-        var begun: [ExaminedDirectoryTable.Entry] = []
+        var settled: [ExaminedDirectoryTable.Entry] = []
         for name in BlobDirectory.fanOut {
             guard let status = try FileSystem.status("\(blobs.root)/\(name)") else {
                 changed.append(name)
@@ -42,10 +42,16 @@ struct SurveyScope {
             }
             if !isFull, inOrder[name]?.isCurrent(status) ?? false { continue }
             changed.append(name)
-            if status.isOlder(than: Self.coarseNanoseconds, at: now) { begun.append(.init(name: name, status)) }
+            if status.isOlder(than: Self.coarseNanoseconds, at: now) { settled.append(.init(name: name, status)) }
         }
         directories = changed
-        if !begun.isEmpty, !dryRun { try catalog.write { db in try ExaminedDirectoryTable.begin(begun, db) } }
+        self.settled = settled
+    }
+
+    /// Call it before the comparison.
+    func begin(_ catalog: Catalog) throws {
+        if settled.isEmpty { return }
+        try catalog.write { db in try ExaminedDirectoryTable.begin(settled, db) }
     }
 
     /// Records what the comparison has found in order.

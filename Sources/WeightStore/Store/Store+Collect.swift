@@ -42,7 +42,9 @@ extension Store {
             try authority.require(db)
             if !dryRun { try authority.deletePending(db) }
         }
-        let scope = try SurveyScope(catalog, blobs, full: full || discardingNewer, dryRun: dryRun)
+        let spare = SpareReserve(reserve)
+        let scope = try SurveyScope(catalog, blobs, full: full || discardingNewer)
+        if !dryRun { try spare.retrying { try scope.begin(catalog) } }
         let survey = try BlobSurvey(catalog, blobs, scope.directories)
         try survey.requireFewMissing(catalog)
         try collectStaging(&summary, dryRun: dryRun)
@@ -50,7 +52,7 @@ extension Store {
         summary.staged += partials.files
         summary.bytes.add(saturating: partials.bytes)
         try collectOrphans(
-            scope, graceSeconds: graceSeconds, &summary, SpareReserve(reserve), Work(within: missWork), dryRun: dryRun)
+            scope, graceSeconds: graceSeconds, &summary, spare, Work(within: missWork), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
         try markMissing(survey.missing, &summary, dryRun: dryRun)
         try collectReappeared(survey.reappeared, &summary, dryRun: dryRun)
@@ -66,7 +68,7 @@ extension Store {
         }
         try collectQuarantine(&summary, dryRun: dryRun)
         if !dryRun {
-            try scope.finish(survey, catalog)
+            try spare.retrying { try scope.finish(survey, catalog) }
             try reserve.restore()
             note(summary)
         }
