@@ -1,6 +1,9 @@
 import Dispatch
 
-/// Runs the same work on many values in parallel, on dedicated threads.
+/// Runs the same work on many values in parallel, on dedicated threads; a single value on the caller's thread.
+///
+/// The number of threads does not depend on that of the cores: the work waits for a disk or a network. Syncs at the same
+/// time share a commit of the file system's journal and a flush of the disk.
 package enum ParallelWork {
     /// The most values that are processed at the same time.
     private static let most = 8
@@ -11,7 +14,7 @@ package enum ParallelWork {
     package static func run<Value: Sendable>(_ values: [Value], _ work: @escaping @Sendable (Value) throws -> Void)
         throws
     {
-        if values.isEmpty { return }
+        if values.count < 2 { return try values.forEach(work) }
         let failure = FirstFailure()
         let group = DispatchGroup()
         let threads = try WorkerThreads(count: min(most, values.count))

@@ -99,5 +99,42 @@ extension Faults {
                 #expect(result.errors.contains("rename: Input/output error"), "\(point): \(result.errors)")
             }
         }
+
+        @Test(
+            "an import renames only synced blobs, and commits only when the directories that it has changed are synced")
+        func order() throws {
+            var tool = Tool(store: directory("new"))
+            let log = directory("log")
+            tool.prefix = Trace.log(["mkdir", "rename", "fsync", "fdatasync"], to: log)
+            let result = try tool("import", directory("tuned"), "--name", "org/tuned")
+            try #require(result.status == 0, "\(result.errors)")
+            let blobs = directory("new") + "/blobs"
+            var synced: Set<String> = []
+            var changed: Set<String> = []
+            var (commits, installed, created) = (0, 0, 0)
+            for call in try Trace.calls(log) {
+                let isSync = ["fsync", "fdatasync"].contains(call.name)
+                let paths = call.line.split { isSync ? $0 == "<" || $0 == ">" : $0 == "\"" }
+                    .enumerated().filter { $0.offset % 2 == 1 }.map { String($0.element) }
+                let path = try #require(paths.first, "\(call.line)")
+                switch call.name {
+                case "mkdir" where path.hasPrefix(blobs + "/"):
+                    changed.insert(blobs)
+                    created += 1
+                case "rename" where paths.last?.hasPrefix(blobs + "/") == true:
+                    #expect(synced.contains(path), "\(call.line)")
+                    changed.insert(FileSystem.parent(of: try #require(paths.last)))
+                    installed += 1
+                case _ where isSync:
+                    synced.insert(path)
+                    changed.remove(path)
+                    guard path.hasSuffix("/store.db-wal") else { break }
+                    #expect(changed.isEmpty, "a commit before the sync of \(changed)")
+                    commits += 1
+                default: break
+                }
+            }
+            #expect(commits > 0 && installed > 0 && created > 0)
+        }
     }
 }

@@ -127,7 +127,7 @@ final class ShardCommitter: Sendable {
         do {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
-            try sync(new.compactMap(\.staged))
+            try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
             let safe = try catalog.write(work: work) { db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
@@ -139,15 +139,6 @@ final class ShardCommitter: Sendable {
             failed(error)
         }
         return batch.shards.count
-    }
-
-    /// Makes files durable at the same time: one commit of the file system's journal then covers many of them.
-    private func sync(_ files: [StagedFile]) throws {
-        let failure = FirstFailure()
-        DispatchQueue.concurrentPerform(iterations: files.count) { index in
-            do { try files[index].sync() } catch { failure.record(error) }
-        }
-        if let error = failure.first { throw error }
     }
 
     /// - Returns: for each shard, whether it is in the store now.
