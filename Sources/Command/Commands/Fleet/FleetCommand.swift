@@ -7,13 +7,13 @@ struct FleetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fleet", abstract: "Show the fleet; check, repair and clean up its bucket.",
         subcommands: [
-            FleetStatus.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self,
+            FleetStatusCommand.self, FleetMakeBucket.self, FleetDrop.self, FleetVerify.self, FleetRepair.self,
             FleetGarbage.self,
         ]
     ).examples("fleet status --origin s3://fleet/models")
 }
 
-struct FleetStatus: ParsableCommand {
+struct FleetStatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract: "Show models, versions and refs; the nodes, their versions, and the bytes that they still lack.",
