@@ -79,12 +79,11 @@ struct DamageTests {
         let server = try await TestServer(options)
         try await onThread {
             try server.store.catalog.write { db in
-                let digest = try #require(
-                    try ShardTable.present(
-                        of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db
-                    ).first
-                ).digest
-                try ShardTable.mark(digest, as: .missing, db)
+                let shards = try ShardTable.present(
+                    of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db
+                ).shards
+                let first = try #require(try shards.first.flatMap { try ShardTable.find(id: $0, db) })
+                try ShardTable.mark(first.digest, as: .missing, db)
             }
         }
         let health = try await server.get("/health").object()
