@@ -73,7 +73,7 @@ struct Node: ParsableCommand {
             name: name ?? "\(Fleet.host):\(listen.port == 0 ? Int(getpid()) : listen.port)", follows: follows)
         nodeOptions.pollSeconds = Double(poll.seconds)
         let node = try FleetNode(store, fleet, nodeOptions, logger: logger)
-        settings.fleet = { FleetOverview(try fleet.status()) }
+        settings.fleet = { try FleetOverview(of: fleet) }
         settings.nodeState = { try NodeState(node.holdings()) }
         let server = try HubServer(store, settings, inFlight: RegistryFetches(registry: node.inFlight), logger: serving)
         let stop = Signals.onStop(within: settings.longestStop, isSuccess: true) { [weak store] in
@@ -137,19 +137,20 @@ extension Node {
 }
 
 extension FleetOverview {
-    fileprivate init(_ status: FleetStatus) {
-        self.init(
-            origin: status.origin.withoutURLSecrets,
-            nodes: (status.nodes ?? []).map { node in
-                Node(
-                    name: node.info.name, url: node.info.url.withoutURLSecrets, changes: node.holdings?.changeSource,
-                    failure: node.holdings?.failure,
-                    holdings: node.states.map { state in
-                        Holding(
-                            name: "\(state.model)@\(state.ref)", wanted: state.wanted, held: state.held,
-                            missing: state.missing)
-                    })
-            })
+    /// Reads the state of a fleet.
+    fileprivate init(of fleet: Fleet) throws {
+        let status = try fleet.status()
+        let nodes = (status.nodes ?? []).map { node in
+            Node(
+                name: node.info.name, url: node.info.url.withoutURLSecrets, changes: node.holdings?.changeSource,
+                failure: node.holdings?.failure,
+                holdings: node.states.map { state in
+                    Holding(
+                        name: "\(state.model)@\(state.ref)", wanted: state.wanted, held: state.held,
+                        missing: state.missing)
+                })
+        }
+        self.init(origin: status.origin.withoutURLSecrets, nodes: nodes)
     }
 }
 
