@@ -21,8 +21,13 @@ package final class Buffer: @unchecked Sendable {
 
     /// Allocates zeroed memory that belongs to no pool.
     package convenience init(bytes: Int) {
+        self.init(uninitialized: bytes)
+        memset(base, 0, bytes)
+    }
+
+    /// Allocates memory that belongs to no pool, all bytes of which the caller writes.
+    package convenience init(uninitialized bytes: Int) {
         let memory = Buffer.allocate(bytes)
-        memset(memory, 0, bytes)
         let address = UInt(bitPattern: memory)
         self.init(base: memory, capacity: bytes) { free(UnsafeMutableRawPointer(bitPattern: address)) }
     }

@@ -108,14 +108,15 @@ extension Faults {
             tool.prefix = Trace.log(["mkdir", "rename", "fsync", "fdatasync"], to: log)
             let result = try tool("import", directory("tuned"), "--name", "org/tuned")
             try #require(result.status == 0, "\(result.errors)")
-            let blobs = directory("new") + "/blobs"
+            let blobs = (directory("new") + "/blobs").replacingOccurrences(of: "//", with: "/")
             var synced: Set<String> = []
             var changed: Set<String> = []
             var (commits, installed, created) = (0, 0, 0)
             for call in try Trace.calls(log) {
                 let isSync = ["fsync", "fdatasync"].contains(call.name)
-                let paths = call.line.split { isSync ? $0 == "<" || $0 == ">" : $0 == "\"" }
-                    .enumerated().filter { $0.offset % 2 == 1 }.map { String($0.element) }
+                let words = call.line.split { isSync ? $0 == "<" || $0 == ">" : $0 == "\"" }
+                    .map { $0.replacingOccurrences(of: "//", with: "/") }
+                let paths = words.indices.filter { $0 % 2 == 1 }.map { words[$0] }
                 let path = try #require(paths.first, "\(call.line)")
                 switch call.name {
                 case "mkdir" where path.hasPrefix(blobs + "/"):

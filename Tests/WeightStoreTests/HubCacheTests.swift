@@ -9,10 +9,10 @@ import WeightStore
     let commits = ["a", "b"].map { String(repeating: $0, count: 40) }
 
     /// A cache with two snapshots that share a file, two refs, and a download that was not finished.
-    private func makeCache() throws {
+    private func makeCache(_ models: [TestModel] = [TestModel(seed: 1), TestModel(seed: 2)]) throws {
         let files = FileManager.default
         for (index, commit) in commits.enumerated() {
-            try TestModel(seed: UInt64(index + 1)).write(to: directory("plain-\(index)"))
+            try models[index].write(to: directory("plain-\(index)"))
             let names = TemporaryDirectory.files(below: directory("plain-\(index)"))
             for name in names {
                 let bytes = try contents(directory("plain-\(index)/\(name)"))
@@ -55,6 +55,17 @@ import WeightStore
         #expect(try store.revision("org/name").version == 2)
         #expect(try store.revision("org/name@refs/pr/1").version == 1)
         #expect(try store.revisions(of: "org/name").map(\.commit) == commits)
+    }
+
+    @Test("an import of a cache writes the tensors that two snapshots share once")
+    func shared() throws {
+        let base = TestModel(layers: 4)
+        try makeCache([base, base.tuned(seed: 9)])
+        let alone = try Store(at: directory("alone"), create: true)
+        let first = try alone.importModelBlocking(ImportRequest(source: directory("plain-0")))
+        let store = try Store(at: directory("store"), create: true)
+        let summary = try store.importModelBlocking(ImportRequest(source: directory("hub")))
+        #expect(summary.written - first.written == 4 << 20)
     }
 
     @Test("the same commit is the same revision: no version is added, and refs and pins stay")

@@ -396,7 +396,7 @@ extension FileIngest: CommittedFile {
             shards.withLock { $0[ordinal] = facts }
             if wasWritten {
                 written.withLock { _ = $0.insert(ordinal) }
-                run.wrote(facts.bytes)
+                run.wrote(facts)
             }
         } else {
             mistaken.withLock { $0.append(ordinal) }

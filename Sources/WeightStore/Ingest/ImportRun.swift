@@ -85,7 +85,13 @@ final class ImportRun: Sendable {
 
     func storedAgain(_ bytes: Int) { againBytes.add(bytes, ordering: .relaxed) }
 
-    func wrote(_ bytes: Int) { writtenBytes.add(bytes, ordering: .relaxed) }
+    /// Notes a shard that was written and is durable.
+    func wrote(_ shard: ShardFacts) {
+        writtenBytes.add(shard.bytes, ordering: .relaxed)
+        newSizes.withLock { $0.add(shard) }
+    }
+
+    private let newSizes = Mutex(NewSizes())
 
     func skip(_ bytes: Int) {
         skippedBytes.add(bytes, ordering: .relaxed)
@@ -119,8 +125,16 @@ final class ImportRun: Sendable {
     }
 
     /// As `mayHold`, but only if the blob of such a shard is intact. Those that are damaged are moved to quarantine.
+    ///
+    /// The catalog is not read for a size that no shard had before: a model may have tens of thousands of shards of a few
+    /// sizes. A shard of that size that another process adds meanwhile is found by the committer.
     func holds(bytes: Int, head: Int64) throws -> Bool {
-        let known = try catalog.read { db in try ShardTable.present(bytes: bytes, head: head, db) }
+        if newSizes.withLock({ $0.excludes(bytes: bytes, head: head) }) { return false }
+        let (known, isNewSize) = try catalog.read { db in
+            let known = try ShardTable.present(bytes: bytes, head: head, db)
+            return (known, try known.isEmpty && !ShardTable.hasPresent(bytes: bytes, db))
+        }
+        if isNewSize { newSizes.withLock { $0.add(bytes) } }
         // All of them are checked: which of them the incoming shard is shows only at its end.
         return try !known.filter(sampler.isIntact).isEmpty
     }

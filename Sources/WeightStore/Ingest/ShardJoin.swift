@@ -119,12 +119,27 @@ struct ShardJoin {
             }
             return frontParts.append((range.lowerBound, bytes))
         }
-        // Zeroed: so is the padding between tensors.
-        let front = front ?? Buffer(bytes: frontBytes)
+        let front = front ?? makeFront()
         self.front = front
         for part in frontParts { front.writableBytes(at: part.offset, part.bytes.count).copyBytes(from: part.bytes) }
         frontParts = []
         try read(offset, front.writableBytes(at: range.lowerBound, range.count))
+    }
+
+    /// Memory for the front, in which the padding between tensors is zero.
+    private func makeFront() -> Buffer {
+        let front = Buffer(uninitialized: frontBytes)
+        var end = 0
+        func pad(to offset: Int) {
+            guard offset > end else { return }
+            front.writableBytes(at: end, offset - end).initializeMemory(as: UInt8.self, repeating: 0)
+        }
+        for extent in extents where extent.shardOffset < frontBytes {
+            pad(to: extent.shardOffset)
+            end = min(extent.shardOffset + extent.length, frontBytes)
+        }
+        pad(to: frontBytes)
+        return front
     }
 
     /// Ends the shard with an error.
