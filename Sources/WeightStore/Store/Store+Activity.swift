@@ -106,10 +106,11 @@ extension ProcessStatistics {
     /// A process that has written no statistics.
     fileprivate init(_ holder: LeaseDirectory.Holder) {
         // "process 4711 (weightstore serve)"
-        let words = holder.process.byteParts(" ", maxSplits: 2)
-        let program = words.count > 2 ? words[2] : ""
+        var words = holder.process.byteParts(" ", maxSplits: 2).dropFirst()
+        let pid = words.popFirst().flatMap { Int(decimal: $0) }
+        let program = words.first ?? ""
         self.init(
-            pid: words.count > 1 ? Int(decimal: words[1]) ?? 0 : 0,
+            pid: pid ?? 0,
             program: program.hasBytePrefix("(") ? String(program.dropFirst().dropLast()) : program,
             version: holder.program?.version ?? "", user: "", startedAt: nil)
     }

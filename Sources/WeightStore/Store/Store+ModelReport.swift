@@ -49,9 +49,10 @@ extension Store {
         let revision = try heldRevision(row.name)
         for tier in open {
             let resident = try revision.residency(in: tier)
+            let name = "\(tier)"
             for place in layers.indices {
                 guard let layer = layers[place].shards.layer else { continue }
-                layers[place].resident["\(tier)"] = resident.first { $0.layer == layer }?.resident
+                layers[place].resident[name] = resident.first { $0.layer == layer }?.resident
             }
         }
     }

@@ -30,7 +30,8 @@ extension Store {
     /// The totals of the store. Cheap, whatever its size: the catalog keeps the sums.
     package func totals() throws -> StoreTotals {
         let disk = try FileSystem.space(path)
-        let files = try ["", "-wal"].map { try FileSystem.status(catalog.path + $0)?.bytes ?? 0 }
+        func bytes(_ file: String) throws -> Int { try FileSystem.status(file)?.bytes ?? 0 }
+        let files = try (bytes(catalog.path), bytes(catalog.path + "-wal"))
         return try catalog.read { db in
             let kinds = try QuotaKind.allCases.map { kind in
                 try (
@@ -42,7 +43,7 @@ extension Store {
             return StoreTotals(
                 kinds: Dictionary(uniqueKeysWithValues: kinds), models: try ModelTable.count(db),
                 revisions: try RevisionTable.count(db), damaged: try ShardTable.lostTotal(db),
-                catalog: (files[0], files[1]), disk: disk, jobs: try JobRecord.all(db),
+                catalog: files, disk: disk, jobs: try JobRecord.all(db),
                 successes: try JobRecord.successes(db))
         }
     }
