@@ -1,10 +1,11 @@
+import TestSupport
 import Testing
 import WeightStore
 
 @testable import Origins
 
 /// What a server or a mount remembers of its upstream.
-@Suite struct UpstreamHistoryTests {
+@Suite(.blocking) struct UpstreamHistoryTests {
     private let hour = Duration.seconds(3600)
     private let missing = FetchError.notFound(what: "revision", url: "http://hub/org/none")
 

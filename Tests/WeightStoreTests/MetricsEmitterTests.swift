@@ -1,11 +1,12 @@
 import Metrics
 import Storage
 import Synchronization
+import TestSupport
 import Testing
 @testable import WeightStore
 
 /// The events for the metrics backend of a program that embeds the library.
-struct MetricsEmitterTests {
+@Suite(.blocking) struct MetricsEmitterTests {
     @Test("what a process counts is emitted once, with the names and labels of /metrics")
     func differences() {
         let backend = Backend()
