@@ -94,14 +94,14 @@ check("a second download fetches nothing")
 before = sent()
 for name in original:
     hf_hub_download(model, name)
-assert sent() - before < 10_000, sent() - before
+assert sent() - before < 100_000, sent() - before
 
 check("snapshot_download")
 whole = snapshot_download(model, cache_dir=work / "whole")
 assert files(whole) == original
 before = sent()
 assert snapshot_download(model, cache_dir=work / "whole") == whole
-assert sent() - before < 10_000
+assert sent() - before < 100_000, sent() - before
 
 check("snapshot_download with patterns, and at every kind of revision")
 part = snapshot_download(model, cache_dir=work / "part", allow_patterns=["*.json", "*/*.json"])

@@ -65,11 +65,16 @@ import Testing
         #expect(SVGValue(-2.5).text == "-2.5")
     }
 
+    /// An attribute. `attribute(forName:)` finds none of an element in a namespace.
+    private func value(of attribute: String, _ element: XMLElement) -> String? {
+        element.attributes?.first { $0.name == attribute }?.stringValue
+    }
+
     /// The root of a drawing, which must have a title and a description.
     private func root(_ name: String) throws -> XMLElement {
         let text = String(decoding: try contents(directory(name)), as: UTF8.self)
         let root = try #require(try XMLDocument(xmlString: text, options: []).rootElement())
-        #expect(root.name == "svg" && root.attribute(forName: "role")?.stringValue == "img")
+        #expect(root.name == "svg" && value(of: "role", root) == "img")
         for part in ["title", "desc"] { #expect(root.elements(forName: part).first?.stringValue?.isEmpty == false) }
         return root
     }
@@ -115,7 +120,7 @@ import Testing
         ] { #expect(text.contains(part), "\(part)") }
         let lines = try svg.nodes(forXPath: "//*[local-name()='polyline']").compactMap { $0 as? XMLElement }
         #expect(lines.count == 8)
-        #expect(Set(lines.prefix(4).compactMap { $0.attribute(forName: "stroke-dasharray")?.stringValue }).count == 4)
+        #expect(Set(lines.prefix(4).compactMap { value(of: "stroke-dasharray", $0) }).count == 4)
         let facts = try tool("policy", "simulate", "--points", "2", "--json").object()
         #expect(facts["quota"] as? Int == 3_000_000 && facts["present"] is [String: Any] && facts["lines"] is [Any])
     }

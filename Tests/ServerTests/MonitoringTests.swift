@@ -188,7 +188,8 @@ struct MonitoringTests {
         func ask(_ path: String) async throws -> [String: Any] {
             // It may not listen yet.
             guard let answer = try? await server.ask("GET", path, at: port.number) else { return [:] }
-            return try answer.object()["data"] as? [String: Any] ?? [:]
+            // It is not JSON until it is ready.
+            return (try? answer.object())?["data"] as? [String: Any] ?? [:]
         }
         let isScraped = try await eventually {
             let result = try await ask("/api/v1/query?query=weightstore_store_models")["result"] as? [[String: Any]]

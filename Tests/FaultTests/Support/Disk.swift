@@ -108,7 +108,12 @@ final class Disk {
         try ChildProcess.check("umount", path)
         // A process with mounts of its own, which another test has started meanwhile, keeps the disk in use. Then the same
         // file system would be mounted again, still without power.
-        for _ in 0..<600 where try !ChildProcess.check("losetup", "--associated", image!).isEmpty { usleep(100_000) }
+        for _ in 0..<600 {
+            // It fails if another test's device goes while it lists them.
+            let devices = try ChildProcess.run(["losetup", "--associated", image!])
+            if devices.status == 0, devices.output.isEmpty { break }
+            usleep(100_000)
+        }
         try ChildProcess.check("mount", "-o", "loop", image!, path)
     }
 }
