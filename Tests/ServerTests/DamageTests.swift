@@ -77,11 +77,9 @@ struct DamageTests {
         let server = try await TestServer(options)
         try await onThread {
             try server.store.catalog.write { db in
-                let digest = try #require(
-                    try ShardTable.present(
-                        of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db
-                    ).first
-                ).digest
+                let shard = try #require(
+                    try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db).shards.first)
+                let digest = try #require(try ShardTable.find(id: shard, db)).digest
                 try ShardTable.mark(digest, as: .missing, db)
             }
         }

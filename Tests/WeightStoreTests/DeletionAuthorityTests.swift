@@ -228,8 +228,7 @@ import Testing
     @Test("a row in any state but evicted keeps its blob")
     func rows() throws {
         let store = try store()
-        let shard = try #require(
-            try store.catalog.read { db in try ShardTable.present(of: nil, verifiedBefore: nil, db) }.first)
+        let shard = try #require(try present(in: store).first)
         let name = BlobDirectory.Name(digest: shard.digest, kind: .shard)
         for state in [ShardState.present, .missing, .quarantined] {
             try store.catalog.write { db in try ShardTable.mark(shard.digest, as: state, db) }

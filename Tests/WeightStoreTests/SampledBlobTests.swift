@@ -22,7 +22,8 @@ import Testing
 
     private func shards() throws -> [ShardTable.Entry] {
         try store.catalog.read { db in
-            try ShardTable.present(of: RevisionRow.find("model", db).id, verifiedBefore: nil, db)
+            try ShardTable.present(of: RevisionRow.find("model", db).id, verifiedBefore: nil, db).shards
+                .compactMap { try ShardTable.find(id: $0, db) }
         }
     }
 
