@@ -313,7 +313,9 @@ import Testing
             for command in text.components(separatedBy: ": ParsableCommand").dropFirst()
             where command.contains(": Store") {
                 commands += 1
-                let isUsed = ["options.open(", "options.path", "options.location", ".open(options)"].contains { command.contains($0) }
+                let isUsed = ["options.open(", "options.path", "options.location", ".open(options)"].contains {
+                    command.contains($0)
+                }
                 #expect(isUsed, "\(path): \(command.prefix(200))")
             }
             for command in text.components(separatedBy: ": ParsableCommand").dropFirst()
