@@ -78,7 +78,8 @@ struct DamageTests {
         try await onThread {
             try server.store.catalog.write { db in
                 let shard = try #require(
-                    try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db).shards.first)
+                    try ShardTable.present(of: RevisionRow.find("org/base", db).id, verifiedBefore: nil, db).shards
+                        .first)
                 let digest = try #require(try ShardTable.find(id: shard, db)).digest
                 try ShardTable.mark(digest, as: .missing, db)
             }
