@@ -10,7 +10,12 @@ CREATE TABLE examined_directory (
 ) STRICT, WITHOUT ROWID;
 
 -- The file of a removed row is deleted after the commit. If the process dies in between, the directory has not
--- changed, but must be compared again.
+-- changed, but must be compared again. The file of a KV block is not durable when its row is: after a power cut it may be
+-- missing in a directory that has not changed.
+CREATE TRIGGER examined_block_added AFTER INSERT ON shard WHEN NEW.kind = 'kv'
+BEGIN
+    DELETE FROM examined_directory WHERE prefix = lower(hex(substr(NEW.digest, 1, 1)));
+END;
 CREATE TRIGGER examined_shard_removed AFTER DELETE ON shard
 BEGIN
     DELETE FROM examined_directory WHERE prefix = lower(hex(substr(OLD.digest, 1, 1)));

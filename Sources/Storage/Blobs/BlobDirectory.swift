@@ -90,21 +90,16 @@ package struct BlobDirectory: Sendable {
     /// An existing file without a row remains from a crash and may be incomplete (a rename can survive a power cut that
     /// its data does not), so it is replaced.
     ///
-    /// The directories are synced at the same time, after all renames, together with `root` if one of them is new.
+    /// The directories are synced at the same time, after all renames, and `root` before them if one of them is new.
     ///
     /// - Parameter durable: whether to sync the directories. False only for blobs that may be lost.
     package func install(_ staged: [(file: StagedFile, name: Name)], durable: Bool = true) throws {
-        var directories: Set<String> = []
-        var changed: Set<String> = []
-        for (file, name) in staged {
-            let directory = directory(name.digest)
-            if directories.insert(directory).inserted, !FileSystem.exists(directory) {
-                try StoreFile.createDirectoryUnsynced(directory)
-                changed.insert(root)
-            }
-            try file.rename(to: path(name.digest, name.kind))
-        }
-        if durable { changed.formUnion(directories) }
-        try ParallelWork.run(Array(changed)) { try FileSystem.syncDirectory($0) }
+        let directories = Set(staged.map { directory($0.name.digest) })
+        let missing = directories.filter { !FileSystem.exists($0) }
+        for directory in missing { try StoreFile.createDirectoryUnsynced(directory) }
+        // Before a rename can fail: the next attempt finds the directories, and does not sync their parent.
+        if !missing.isEmpty { try FileSystem.syncDirectory(root) }
+        for (file, name) in staged { try file.rename(to: path(name.digest, name.kind)) }
+        if durable { try ParallelWork.run(Array(directories)) { try FileSystem.syncDirectory($0) } }
     }
 }

@@ -56,9 +56,12 @@ struct SurveyScope {
 
     /// Records what the comparison has found in order.
     func finish(_ survey: BlobSurvey, _ catalog: Catalog) throws {
-        if survey.inOrder.isEmpty, !isFull { return }
+        // Others may have rows of an earlier comparison, with earlier times.
+        let begun = Set(settled.map(\.name))
+        let inOrder = survey.inOrder.filter(begun.contains)
+        if inOrder.isEmpty, !isFull { return }
         try catalog.write { db in
-            try ExaminedDirectoryTable.finish(survey.inOrder, db)
+            try ExaminedDirectoryTable.finish(inOrder, db)
             if isFull { try ExaminedDirectoryTable.recordFullWalk(at: start, db) }
         }
     }
