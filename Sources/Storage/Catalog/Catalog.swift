@@ -95,7 +95,9 @@ package final class Catalog: Sendable {
             // Begins the snapshot. Otherwise another process may make the table of migrations between the failed read of it
             // and GRDB's check that it does not exist, and the opening would fail.
             _ = try Row.fetchOne(db, sql: "SELECT 1 FROM sqlite_schema")
-            return try (superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db))
+            return try (
+                superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db)
+            )
         }
         if state.superseded { throw StorageError.newerSchema(path: path) }
         if !state.complete {
