@@ -117,7 +117,8 @@ struct FetchQueue {
             // A streamed shard begins at the front of a buffer, which keeps its writes aligned.
             if job != nil, isInOnePlace || space < run.length - done { return job }
             let length = min(run.length - done, space)
-            var next = job ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
+            // Moved and not copied: a range may have 200,000 pieces.
+            var next = job.take() ?? FetchJob(file: files[file], offset: offset + done, length: 0, pieces: [])
             next.pieces.append(
                 .init(
                     assembly: assembly, range: next.length..<next.length + length, shardOffset: run.shardOffset + done,
