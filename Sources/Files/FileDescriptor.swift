@@ -47,6 +47,23 @@ package struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Opens a regular file for reading, in a directory where others may write: a FIFO is not waited for, and a symbolic
+    /// link not followed.
+    ///
+    /// - Returns: nil if the path does not exist, or is something else.
+    package static func openRegularIfPresent(_ path: String) throws(FileError) -> FileDescriptor? {
+        do {
+            let file = try FileDescriptor(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
+            guard try file.status().isFile else { return nil }
+            return file
+        } catch {
+            switch error {
+            case .system(_, _, ENOENT), .system(_, _, ELOOP), .system(_, _, ENXIO): return nil
+            default: throw error
+            }
+        }
+    }
+
     /// The status of the file. The corresponding C function is `fstat`.
     package func status() throws(FileError) -> FileStatus {
         var facts = stat()

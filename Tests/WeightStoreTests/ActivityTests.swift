@@ -23,6 +23,34 @@ import Testing
 
     private func other() throws -> Store { try Store(at: directory("store")) }
 
+    @Test("what another user puts beside the leases is neither waited for, followed nor believed")
+    func hostileStatistics() throws {
+        let leases = directory("store/leases")
+        let lease = try #require(try FileManager.default.contentsOfDirectory(atPath: leases).first { $0.first != "." })
+        let victim = try directory.write("kept", to: "victim")
+        let statistics = ProcessStatistics(pid: 1, program: "p", version: "", user: "", startedAt: 1)
+        #expect(symlink(victim, "\(leases)/.\(lease).json.new") == 0)
+        try store.leases.write(statistics)
+        #expect(String(decoding: try contents(victim), as: UTF8.self) == "kept")
+
+        let json = String(decoding: try JSONEncoder().encode(statistics), as: UTF8.self)
+        let other = "store/leases/.99999-1.json"
+        let path = try directory.write(json, to: other)
+        #expect(store.leases.statistics(of: "99999-1")?.program == "p")
+        for (good, hostile) in [
+            ("\"pid\":1", "\"pid\":-9223372036854775808"), ("\"pid\":1", "\"pid\":9223372036854775807"),
+            ("\"program\":\"p\"", "\"program\":\"\\u001b[31m\""),
+        ] {
+            try directory.write(json.replacing(good, with: hostile), to: other)
+            #expect(store.leases.statistics(of: "99999-1") == nil, "\(hostile)")
+        }
+        unlink(path)
+        #expect(mkfifo(path, 0o644) == 0)
+        #expect(mkfifo("\(leases)/99999-1", 0o644) == 0)
+        #expect(store.leases.statistics(of: "99999-1") == nil)
+        #expect(try store.liveProcesses().count == 1)
+    }
+
     // MARK: Events
 
     @Test("imports, moved refs, quotas and removals are events, with who, when and how much")

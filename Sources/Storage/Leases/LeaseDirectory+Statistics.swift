@@ -19,9 +19,10 @@ extension LeaseDirectory {
         guard isWritten else { return }
         let target = statisticsPath(of: name)
         let bytes = Array(try JSONEncoder().encode(statistics))
-        let file = try StoreFile.open(target + ".new", O_WRONLY)
+        // Never through a link that another user of the store has made.
+        _ = try FileSystem.remove(target + ".new")
+        let file = try StoreFile.open(target + ".new", O_WRONLY | O_EXCL)
         try bytes.withUnsafeBytes { try file.write($0, at: 0) }
-        try file.truncate(to: bytes.count)
         try FileSystem.rename(target + ".new", to: target)
     }
 
@@ -30,13 +31,16 @@ extension LeaseDirectory {
 
     /// The statistics of a process.
     ///
-    /// - Returns: nil if it has none yet, or they cannot be read: those of a newer program, or of another user.
+    /// - Returns: nil if it has none yet, or they cannot be read: those of a newer program, or of another user; or if their
+    ///   numbers and texts are none that a process writes.
     package func statistics(of lease: String) -> ProcessStatistics? {
         // Statistics are not worth an error: the list of processes is complete without them.
-        guard let file = try? FileDescriptor.openIfPresent(statisticsPath(of: lease)),
-            let bytes = try? file.readAll(limit: Self.mostBytes)
+        guard let file = try? FileDescriptor.openRegularIfPresent(statisticsPath(of: lease)),
+            let bytes = try? file.readAll(limit: Self.mostBytes),
+            let statistics = try? JSONDecoder().decode(ProcessStatistics.self, from: Data(bytes)),
+            statistics.isPlausible
         else { return nil }
-        return try? JSONDecoder().decode(ProcessStatistics.self, from: Data(bytes))
+        return statistics
     }
 
     /// Removes the statistics of dead processes.

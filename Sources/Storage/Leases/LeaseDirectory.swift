@@ -179,7 +179,7 @@ package final class LeaseDirectory: Sendable {
                 holders.append(Holder(lease: name, text: ""))
                 continue
             }
-            guard let file = try FileDescriptor.openIfPresent(path) else { continue }
+            guard let file = try FileDescriptor.openRegularIfPresent(path) else { continue }
             if name != self.name, try file.tryLock() {
                 if !access.isReadOnly { try FileSystem.remove(path) }
                 continue
