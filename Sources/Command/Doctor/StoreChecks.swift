@@ -63,6 +63,8 @@ enum PermissionsCheck: DoctorCheck {
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
         guard let root = try FileSystem.status(subject.path) else { return }
         let owner = userName(root.owner)
+        // A store may be read-only on purpose.
+        let isReadOnly = subject.store?.readOnlyReason != nil
         var count = 0
         for part in parts {
             let path = subject.path + part
@@ -75,7 +77,8 @@ enum PermissionsCheck: DoctorCheck {
                     fix: ShellCommand.line("sudo", "chown", "-R", "\(owner):", subject.path))
             }
             // Root may do everything, whatever the permissions.
-            let needed: mode_t = status.isDirectory ? 0o700 : 0o600
+            let use: mode_t = status.isDirectory ? 0o700 : 0o600
+            let needed = isReadOnly ? use & ~0o200 : use
             let mode = "u+rw" + (status.isDirectory ? "x" : "")
             if status.permissions & needed != needed {
                 count += 1
