@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import Glibc
 import TestSupport
 import Testing
@@ -27,6 +28,17 @@ import Testing
         #expect(try tool("events", "--limit", "1", "--json").list().count == 1)
         #expect(try tool("events", "--kind", "nothing").status == 64)
         #expect(try tool("events", "--limit", "0").status == 64)
+    }
+
+    @Test("control characters of an event's texts do not reach the terminal")
+    func controls() throws {
+        let queue = try DatabaseQueue(path: tool.store + "/store.db")
+        try queue.write { db in
+            try db.execute(
+                sql: "UPDATE event SET detail = ?", arguments: ["a\u{1B}[2Jb\r\nc\u{9B}d"])
+        }
+        try queue.close()
+        #expect(try tool("events").output.contains("a?[2Jb??c?d"))
     }
 
     @Test("events -f prints later events, and ends with status 0 at SIGTERM")

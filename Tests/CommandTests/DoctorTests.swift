@@ -136,6 +136,34 @@ import Testing
         chmod(tool.store + "/write.lock", 0o600)
     }
 
+    @Test("commands quote the store's path, and name the store unless it is the default one")
+    func commands() throws {
+        let place = directory("it's a store")
+        #expect(try tool("init", "--store", place).status == 0)
+        chmod(place, 0o777)
+        let findings = try tool("doctor", "--json", "--store", place).object()["findings"] as? [[String: Any]] ?? []
+        let fixes = findings.compactMap { $0["fix"] as? String }
+        let quoted = "'" + place.replacingOccurrences(of: "'", with: "'\\''") + "'"
+        #expect(fixes.contains("chmod o-w \(quoted)"), "\(fixes)")
+        let own = fixes.filter { $0.hasPrefix("weightstore ") }
+        #expect(!own.isEmpty && own.allSatisfy { $0.hasSuffix(" --store \(quoted)") }, "\(fixes)")
+        #expect(try examine().findings.allSatisfy { !$0.fix.contains("--store") })
+    }
+
+    @Test("a store that another user can only read has no faults", .enabled(if: Self.isRoot))
+    func readOnly() throws {
+        // The reader has to reach the store.
+        chmod(directory.path, 0o755)
+        _ = try ChildProcess.run(["chmod", "-R", "a-w,a+rX", tool.store])
+        defer { _ = try? ChildProcess.run(["chmod", "-R", "u+w", directory.path]) }
+        var reader = tool
+        reader.prefix = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        let (_, findings) = try examine(reader)
+        #expect(!findings.contains { $0.check == "permissions" && $0.level == "fault" }, "\(findings)")
+        let store = try #require(findings.first { $0.check == "store" })
+        #expect(store.level == "note" && store.fix.hasSuffix("weightstore doctor --store \(tool.store)"), "\(store)")
+    }
+
     @Test("a full disk is a fault", .enabled(if: Self.isRoot))
     func full() throws {
         let place = directory("small")

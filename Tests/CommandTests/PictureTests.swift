@@ -121,6 +121,8 @@ import Testing
         let lines = try svg.nodes(forXPath: "//*[local-name()='polyline']").compactMap { $0 as? XMLElement }
         #expect(lines.count == 8)
         #expect(Set(lines.prefix(4).compactMap { value(of: "stroke-dasharray", $0) }).count == 4)
+        #expect(try tool("policy", "simulate", "--points", "2", "--plot", directory("plot.png")).status == 64)
+        #expect(!FileManager.default.fileExists(atPath: directory("plot.png")))
         let facts = try tool("policy", "simulate", "--points", "2", "--json").object()
         #expect(facts["quota"] as? Int == 3_000_000 && facts["present"] is [String: Any] && facts["lines"] is [Any])
     }

@@ -167,6 +167,10 @@ struct DashboardTests {
         #expect((layers["tiles"] as? [[String: Any]])?.contains { $0["name"] as? String == "layer 1" } == true)
         let shards = try await server.get("/disk?model=org/base&layer=1")
         #expect(shards.status == 200 && shards.text.contains("aria-current=\"true\">layer 1"))
+        #expect(try await server.get("/disk?model=org/base&layer=none").text.contains("outside layers"))
+        for layer in ["first", "-1", "99999999999999999999"] {
+            #expect(try await server.get("/disk?model=org/base&layer=\(layer)").status == 404)
+        }
         #expect(try await server.get("/disk?model=org/nowhere").status == 404)
     }
 

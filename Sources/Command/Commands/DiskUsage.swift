@@ -21,10 +21,7 @@ struct DiskUsage: ParsableCommand {
     @OptionGroup var list: ListOptions
     @OptionGroup var options: StoreOptions
 
-    func validate() throws {
-        guard let treemap, !treemap.hasSuffix(".svg"), !treemap.hasSuffix(".html") else { return }
-        throw ValidationError("--treemap \(treemap): the name must end in .svg or .html")
-    }
+    func validate() throws { try PictureFile.check("--treemap", treemap, ".svg", ".html") }
 
     func run() throws {
         let store = try options.open()

@@ -57,7 +57,7 @@ struct Doctor: ParsableCommand {
                 // A damaged catalog fails several checks: it is reported once.
                 let message = "\(error)"
                 if !all.contains(where: { $0.message == message }) {
-                    findings.fault(message, fix: fix(error))
+                    findings.fault(message, fix: fix(error, subject))
                 }
             }
             all += findings.all
@@ -65,11 +65,11 @@ struct Doctor: ParsableCommand {
         return all
     }
 
-    private static func fix(_ error: any Error) -> String {
+    private static func fix(_ error: any Error, _ subject: DoctorSubject) -> String {
         switch error {
-        case StorageError.catalogDamaged: "weightstore rebuild"
-        case StorageError.busy: "weightstore status"
-        default: "weightstore verify"
+        case StorageError.catalogDamaged: subject.command("rebuild")
+        case StorageError.busy: subject.command("status")
+        default: subject.command("verify")
         }
     }
 

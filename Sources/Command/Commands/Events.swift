@@ -90,6 +90,6 @@ extension StoreEvent {
     fileprivate var line: String {
         let facts = [bytes.map { Quantity.bytes($0) }, count.map { "\($0)" }].compactMap(\.self)
         return [time, kind.rawValue, subject, facts.joined(separator: ", "), detail, "by \(process)"]
-            .filter { !$0.isEmpty }.joined(separator: "  ")
+            .filter { !$0.isEmpty }.joined(separator: "  ").printable
     }
 }

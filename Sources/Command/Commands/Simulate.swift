@@ -41,13 +41,15 @@ struct PolicySimulate: ParsableCommand {
     var anyBlock = false
     @Flag(help: "Draw the byte miss ratio in the terminal instead of the object miss ratio.") var byteRatio = false
     @Option(
-        help: ArgumentHelp("Also draw both ratios into this file, as SVG.", valueName: "file"), completion: .file())
+        help: ArgumentHelp("Also draw both ratios into FILE.svg.", valueName: "file"),
+        completion: .file(extensions: ["svg"]))
     var plot: String?
     @OptionGroup var options: StoreOptions
 
     func validate() throws {
         try OptionRange.check("--points", points, 1...10_000, "8 is the default")
         try OptionRange.check("--block-size", blockSize, atLeast: 1, "64MiB is the default")
+        try PictureFile.check("--plot", plot, ".svg")
     }
 
     func run() throws {

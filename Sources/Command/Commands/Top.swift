@@ -56,7 +56,8 @@ struct Top: ParsableCommand {
         let places = answer.recent.places(of: .hits) + answer.recent.places(of: .misses)
         for place in Set(places).sorted() {
             let (hits, misses) = (answer.recent.sum(.hits, in: place), answer.recent.sum(.misses, in: place))
-            text += "\(place): \(ratio(hits, misses)) hits of \(Quantity.amount(hits + misses)) uses in 10 minutes\n"
+            text +=
+                "\(place.printable): \(ratio(hits, misses)) hits of \(Quantity.amount(hits + misses)) uses in 10 minutes\n"
         }
         return text + tiers(answer) + fetches(answer) + holds(answer)
     }

@@ -37,6 +37,15 @@ struct DoctorSubject {
             failure = error
         }
     }
+
+    /// A command of the tool that acts on this store.
+    ///
+    /// - Parameter user: the user who has to run it, by `sudo`, which hides the variables that choose a store; nil is
+    ///   the present user.
+    func command(_ words: String..., as user: String? = nil) -> String {
+        let place = user == nil && path == Store.defaultPath ? [] : ["--store", path]
+        return ShellCommand.line((user.map { ["sudo", "-u", $0] } ?? []) + ["weightstore"] + words + place)
+    }
 }
 
 /// One thing that `weightstore doctor` examines.

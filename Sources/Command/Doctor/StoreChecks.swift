@@ -8,9 +8,10 @@ enum StoreCheck: DoctorCheck {
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
         if let store = subject.store {
             if let reason = store.readOnlyReason {
+                let owner = try PermissionsCheck.owner(of: store.path)
                 findings.note(
                     "\(store.path) can only be read: \(reason)",
-                    fix: "sudo -u \(try PermissionsCheck.owner(of: store.path)) weightstore doctor")
+                    fix: owner == PermissionsCheck.user ? nil : subject.command("doctor", as: owner))
             } else {
                 findings.ok("\(store.path) opens")
             }
@@ -19,16 +20,18 @@ enum StoreCheck: DoctorCheck {
         guard let failure = subject.failure else { return }
         switch failure {
         case let error as StorageError where !isDamage(error):
-            findings.fault("\(error)", fix: "weightstore init --store \(subject.path)")
+            findings.fault("\(error)", fix: ShellCommand.line("weightstore", "init", "--store", subject.path))
         case is CancellationError:
             findings.fault(
-                "\(subject.path): another process holds its locks", fix: "fuser -v \(subject.path)/write.lock")
+                "\(subject.path): another process holds its locks",
+                fix: ShellCommand.line("fuser", "-v", subject.path + "/write.lock"))
         case FileError.system(_, let path, let code) where code == EACCES || code == EPERM:
             findings.fault(
-                "\(path): \(FileError.text(of: code))", fix: "sudo chown -R \(PermissionsCheck.user) \(subject.path)")
+                "\(path): \(FileError.text(of: code))",
+                fix: ShellCommand.line("sudo", "chown", "-R", PermissionsCheck.user, subject.path))
         case FileError.diskFull(let path, _):
-            findings.fault("\(path): the disk is full", fix: "weightstore gc")
-        default: findings.fault("\(failure)", fix: "weightstore rebuild")
+            findings.fault("\(path): the disk is full", fix: subject.command("gc"))
+        default: findings.fault("\(failure)", fix: subject.command("rebuild"))
         }
     }
 
@@ -60,6 +63,8 @@ enum PermissionsCheck: DoctorCheck {
     static func run(_ subject: DoctorSubject, _ findings: inout DoctorFindings) throws {
         guard let root = try FileSystem.status(subject.path) else { return }
         let owner = userName(root.owner)
+        // A store may be read-only on purpose.
+        let isReadOnly = subject.store?.readOnlyReason != nil
         var count = 0
         for part in parts {
             let path = subject.path + part
@@ -69,23 +74,27 @@ enum PermissionsCheck: DoctorCheck {
                 count += 1
                 findings.fault(
                     "\(path) belongs to \(userName(status.owner)), the store to \(owner)",
-                    fix: "sudo chown -R \(owner): \(subject.path)")
+                    fix: ShellCommand.line("sudo", "chown", "-R", "\(owner):", subject.path))
             }
             // Root may do everything, whatever the permissions.
-            let needed: mode_t = status.isDirectory ? 0o700 : 0o600
+            let use: mode_t = status.isDirectory ? 0o700 : 0o600
+            let needed = isReadOnly ? use & ~0o200 : use
+            let mode = "u+rw" + (status.isDirectory ? "x" : "")
             if status.permissions & needed != needed {
                 count += 1
                 findings.fault(
                     "\(path) has the permissions \(String(status.permissions, radix: 8)): its owner cannot use it",
-                    fix: "chmod u+rw\(status.isDirectory ? "x" : "") \(path)")
+                    fix: ShellCommand.line("chmod", mode, path))
             }
         }
         if root.permissions & 0o002 != 0 {
             count += 1
-            findings.fault("\(subject.path): every user can write it", fix: "chmod o-w \(subject.path)")
+            findings.fault(
+                "\(subject.path): every user can write it", fix: ShellCommand.line("chmod", "o-w", subject.path))
         } else if root.permissions & 0o005 != 0 {
             findings.note(
-                "\(subject.path): every user of this machine can read the weights", fix: "chmod o-rx \(subject.path)")
+                "\(subject.path): every user of this machine can read the weights",
+                fix: ShellCommand.line("chmod", "o-rx", subject.path))
         }
         if count == 0 { findings.ok("owned by \(owner), permissions \(String(root.permissions, radix: 8))") }
     }
@@ -99,27 +108,29 @@ enum DiskCheck: DoctorCheck {
         guard let (available, total) = subject.space else { return }
         let free = "\(Quantity.bytes(available)) of \(Quantity.bytes(total)) free"
         if FileSystem.lacksInodes(subject.path) {
-            findings.fault("the file system can hold no more files", fix: "weightstore gc")
+            findings.fault("the file system can hold no more files", fix: subject.command("gc"))
         }
         if available < min(total / 100, 1 << 30) {
-            findings.fault("the disk is full: \(free)", fix: "weightstore evict --free 10G; weightstore gc")
+            findings.fault(
+                "the disk is full: \(free)",
+                fix: subject.command("evict", "--free", "10G") + "; " + subject.command("gc"))
         }
         guard let gauge = try subject.store?.diskGauge() else { return findings.ok(free) }
         guard let quota = gauge.quota.bytes else {
             return findings.note(
                 "\(free); no quota: fetches may fill the disk",
-                fix: "weightstore quota --set \(max(total / 10 * 8 / 1_000_000_000, 1))G")
+                fix: subject.command("quota", "--set", "\(max(total / 10 * 8 / 1_000_000_000, 1))G"))
         }
         let rest = max(quota.subtracting(saturating: gauge.bytes), 0)
         if gauge.bytes > quota {
             findings.note(
                 "\(Quantity.bytes(gauge.bytes)) stored, more than the quota of \(Quantity.bytes(quota))",
-                fix: "weightstore evict")
+                fix: subject.command("evict"))
         } else if rest > available {
             let fitting = gauge.bytes.adding(saturating: available / 10 * 9)
             findings.note(
                 "\(free), but the quota allows \(Quantity.bytes(rest)) more: the disk fills first",
-                fix: "weightstore quota --set \(fitting)")
+                fix: subject.command("quota", "--set", "\(fitting)"))
         } else {
             findings.ok("\(free); \(Quantity.bytes(gauge.bytes)) of the quota of \(Quantity.bytes(quota)) stored")
         }
@@ -135,13 +146,13 @@ enum DamageCheck: DoctorCheck {
         for shard in try store.damagedShards(limit: 20) {
             findings.fault(
                 "shard \(shard.digest.short) is \(shard.isMissing ? "missing" : "damaged"); affects "
-                    + list(shard.revisions), fix: fix(shard.revisions))
+                    + list(shard.revisions), fix: fix(shard.revisions, subject))
         }
         let sample = try store.sampleDamage(within: .seconds(2))
         for damage in sample.damage {
             findings.fault(
                 "shard \(damage.digest.short): \(damage.detail); affects \(list(damage.revisions))",
-                fix: "weightstore verify; " + fix(damage.revisions))
+                fix: subject.command("verify") + "; " + fix(damage.revisions, subject))
         }
         if findings.all.isEmpty {
             findings.ok(
@@ -154,8 +165,8 @@ enum DamageCheck: DoctorCheck {
         revisions.isEmpty ? "no revision" : revisions.joined(separator: ", ")
     }
 
-    private static func fix(_ revisions: [String]) -> String {
-        revisions.first.map { "weightstore pull \($0)" } ?? "weightstore gc"
+    private static func fix(_ revisions: [String], _ subject: DoctorSubject) -> String {
+        revisions.first.map { subject.command("pull", $0) } ?? subject.command("gc")
     }
 }
 
@@ -170,12 +181,12 @@ enum CatalogCheck: DoctorCheck {
         let bytes = try FileSystem.status(subject.path + "/store.db")?.bytes ?? 0
         let log = try FileSystem.status(subject.path + "/store.db-wal")?.bytes ?? 0
         if bytes <= mostBytes, let problem = try store.catalogProblem() {
-            findings.fault("store.db is damaged: \(problem)", fix: "weightstore rebuild")
+            findings.fault("store.db is damaged: \(problem)", fix: subject.command("rebuild"))
         }
         if log > 8 * Catalog.checkpointBytes {
             findings.note(
                 "the log store.db-wal has \(Quantity.bytes(log)): a process reads the catalog for long",
-                fix: "fuser -v \(subject.path)/store.db")
+                fix: ShellCommand.line("fuser", "-v", subject.path + "/store.db"))
         }
         if findings.all.isEmpty {
             findings.ok("\(Quantity.bytes(bytes)), and \(Quantity.bytes(log)) of log")

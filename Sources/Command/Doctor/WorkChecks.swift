@@ -12,7 +12,7 @@ enum OriginsCheck: DoctorCheck {
         let answers = try store.originAnswers(within: DoctorSubject.limit)
         for (origin, failure) in answers {
             guard let failure else { continue }
-            findings.fault("\(origin) does not answer: \(failure)", fix: "weightstore origin check")
+            findings.fault("\(origin) does not answer: \(failure)", fix: subject.command("origin", "check"))
         }
         if findings.all.isEmpty {
             findings.ok(answers.isEmpty ? "no model has one" : "\(Quantity.count(answers.count, "origin")) answered")
@@ -31,14 +31,14 @@ enum LeasesCheck: DoctorCheck {
             // The store was opened since, which removes them unless it can only be read.
             findings.note(
                 "\(Quantity.count(dead.count, "lease")) of processes that ended without removing theirs: "
-                    + dead.sorted().prefix(3).joined(separator: ", "), fix: "weightstore gc")
+                    + dead.sorted().prefix(3).joined(separator: ", "), fix: subject.command("gc"))
         }
         let living = Set(try FileSystem.entries(subject.path + "/leases")).subtracting(dead)
         let staged = try FileSystem.entries(subject.path + "/staging").filter { !living.contains($0) }
         if !staged.isEmpty {
             findings.note(
                 "staging/ has \(Quantity.count(staged.count, "folder")) of processes that have ended",
-                fix: "weightstore gc")
+                fix: subject.command("gc"))
         }
         if findings.all.isEmpty { findings.ok("each belongs to a living process") }
     }
@@ -53,7 +53,7 @@ enum MovesCheck: DoctorCheck {
         for move in try store.interruptedMoves() {
             findings.note(
                 "the import of \(move.source) was interrupted; \(Quantity.count(move.files, "file")) may remain there",
-                fix: "weightstore import \(move.source) --name \(move.model) --move")
+                fix: subject.command("import", move.source, "--name", move.model, "--move"))
         }
         if findings.all.isEmpty { findings.ok("none interrupted") }
     }
@@ -68,16 +68,16 @@ enum JobsCheck: DoctorCheck {
         let jobs = try store.jobs()
         for (name, days) in [("gc", 2), ("verify", 35)] {
             guard let job = jobs.first(where: { $0.name == name }) else {
-                findings.note("\(name) never ran", fix: "weightstore service print \(name) --timer")
+                findings.note("\(name) never ran", fix: subject.command("service", "print", name, "--timer"))
                 continue
             }
             let age = Quantity.age(job.started)
             if job.status != 0 {
                 findings.fault(
                     "\(name) failed \(age) with status \(job.status)"
-                        + (job.message.isEmpty ? "" : ": \(job.message)"), fix: "weightstore \(name)")
+                        + (job.message.isEmpty ? "" : ": \(job.message)"), fix: subject.command(name))
             } else if Int(time(nil)).subtracting(saturating: job.started) > days * 86_400 {
-                findings.note("\(name) ran \(age)", fix: "weightstore service print \(name) --timer")
+                findings.note("\(name) ran \(age)", fix: subject.command("service", "print", name, "--timer"))
             } else {
                 findings.ok("\(name) ran \(age)")
             }

@@ -21,9 +21,10 @@ struct Table {
         headings = columns.map { $0.hasPrefix(">") || $0.hasPrefix("~") ? String($0.dropFirst()) : $0 }
     }
 
-    mutating func add(_ cells: String...) { rows.append(cells) }
+    mutating func add(_ cells: String...) { add(cells: cells) }
 
-    mutating func add(cells: [String]) { rows.append(cells) }
+    /// Adds a line. Cells have names from elsewhere, such as those of other processes: control characters become `?`.
+    mutating func add(cells: [String]) { rows.append(cells.map(\.printable)) }
 
     var isEmpty: Bool { rows.isEmpty }
 

@@ -100,8 +100,9 @@ struct Dashboard: Sendable {
         guard let layer = query["layer"] else {
             return MapLevel(layers: try await data.map(of: model, depth: .layers), of: model)
         }
-        return MapLevel(
-            shards: try await data.map(of: model, depth: .shards), of: model, layer: Int(decimal: layer))
+        let number = Int(decimal: layer)
+        guard number != nil || layer == MapLevel.outside else { throw HubError.noPage }
+        return MapLevel(shards: try await data.map(of: model, depth: .shards), of: model, layer: number)
     }
 
     private func json(_ section: DashboardSection, _ query: Query) async throws -> Answer {

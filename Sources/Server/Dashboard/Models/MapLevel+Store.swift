@@ -25,6 +25,9 @@ extension MapLevel {
         self.init(title: "All models", path: [], tiles)
     }
 
+    /// The shards outside layers, as the layer of a link.
+    static let outside = "none"
+
     /// The layers of a model, as far as other models share them apart.
     init(layers map: DiskMap, of model: String) {
         let tiles = map.groups.flatMap { group in
@@ -32,7 +35,7 @@ extension MapLevel {
                 Tile(
                     name: layer.layer.map { "layer \($0)" } ?? "outside layers",
                     detail: Self.sharing(group, model), layer.sum, isShared: group.models.count > 1,
-                    link: "\(Self.link(model))&layer=\(layer.layer.map { "\($0)" } ?? "none")")
+                    link: "\(Self.link(model))&layer=\(layer.layer.map { "\($0)" } ?? Self.outside)")
             }
         }
         self.init(title: model, path: [Step(name: "All models", link: "/disk")], tiles)
