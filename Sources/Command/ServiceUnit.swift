@@ -1,3 +1,5 @@
+import Support
+
 /// A unit of systemd that runs the tool: a service that stays, or a job with its timer.
 struct ServiceUnit {
     /// The commands that have units.
@@ -53,7 +55,14 @@ struct ServiceUnit {
 
     /// A word of a unit file.
     static func quoted(_ text: String) -> String {
-        let escaped = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("%", with: "%%")
+        let escaped = text.replacing(scalars: { scalar in
+            switch scalar {
+            case "\\": "\\\\"
+            case "\"": "\\\""
+            case "%": "%%"
+            default: nil
+            }
+        })
         return "\"\(escaped)\""
     }
 

@@ -1,4 +1,5 @@
 import Storage
+import Support
 
 /// `candidate` on disk: the shards of weights whose files may be evicted now.
 ///
@@ -29,9 +30,8 @@ package struct DiskCandidates {
     ///   - now: seconds since 1970.
     package static func setUp(_ holders: [LeaseDirectory.Holder], except excluded: Set<Int64> = [], now: Int) -> String
     {
-        func quoted(_ text: String) -> String { "'\(text.replacing("'", with: "''"))'" }
-        let uses = Set(holders.flatMap(\.revisions)).map { "(\(quoted($0.model)), x'\($0.digest)')" }
-        let leases = holders.map { quoted($0.lease) }
+        let uses = Set(holders.flatMap(\.revisions)).map { "(\($0.model.quoted(doubling: "'")), x'\($0.digest)')" }
+        let leases = holders.map { $0.lease.quoted(doubling: "'") }
         return """
             CREATE TEMP TABLE IF NOT EXISTS held (shard_id INTEGER PRIMARY KEY);
             CREATE TEMP TABLE IF NOT EXISTS moment (now INTEGER NOT NULL);

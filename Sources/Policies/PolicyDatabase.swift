@@ -184,7 +184,7 @@ package final class PolicyDatabase {
     /// Whether the connection has a table or a view of this name, of the store or of SQLite.
     private func isTable(_ name: String) -> Bool {
         do {
-            _ = try PolicyStatement(self, "SELECT 1 FROM \"\(name.replacing("\"", with: "\"\""))\"", flags: 0)
+            _ = try PolicyStatement(self, "SELECT 1 FROM \(name.quoted(doubling: "\""))", flags: 0)
             return true
         } catch {
             return !String(cString: sqlite3_errmsg(handle)).utf8.starts(with: "no such table".utf8)

@@ -57,6 +57,27 @@ extension StringProtocol {
             .map { String(decoding: $0, as: UTF8.self) }
     }
 
+    /// The text with another in place of each code point for which `replacement` has one.
+    ///
+    /// Escapes use this and never `replacing(_:with:)`, which compares Characters: a line feed after a carriage return, and
+    /// a quotation mark before a combining mark, are parts of other Characters.
+    package func replacing(scalars replacement: (Unicode.Scalar) -> String?) -> String {
+        var result = String.UnicodeScalarView()
+        for scalar in unicodeScalars {
+            if let text = replacement(scalar) {
+                result.append(contentsOf: text.unicodeScalars)
+            } else {
+                result.append(scalar)
+            }
+        }
+        return String(result)
+    }
+
+    /// The text between two quotation marks, with each that it contains doubled, as SQL quotes.
+    package func quoted(doubling mark: Unicode.Scalar) -> String {
+        "\(mark)" + replacing(scalars: { $0 == mark ? "\(mark)\(mark)" : nil }) + "\(mark)"
+    }
+
     /// Whether each byte is an ASCII letter, an ASCII digit or one of `others`.
     package func isASCIIWord(and others: String = "") -> Bool {
         utf8.allSatisfy { byte in

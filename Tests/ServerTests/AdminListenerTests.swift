@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Glibc
 import Server
 import Storage
 import Support
@@ -101,6 +102,22 @@ struct AdminListenerTests {
         #expect(try unreadable.object()["reasons"] as? [String] == ["the catalog cannot be read"])
         #expect(damaged.log.lines.contains { $0.hasPrefix("error not ready: ") })
         #expect(try await damaged.get("/livez").status == 200)
+    }
+
+    @Test("it closes the connection of a client that keeps sending bytes of a request without end")
+    func slowClient() async throws {
+        let (server, port) = try await server()
+        let isClosed = try await onThread {
+            let connection = try Connection(port: port)
+            try connection.send("GET /livez HTTP/1.1\r\nX: ")
+            for _ in 0..<240 {
+                usleep(250_000)
+                do { try connection.send("x") } catch { return true }
+            }
+            return false
+        }
+        #expect(isClosed)
+        #expect(try await server.ask("GET", "/livez", at: port).status == 200)
     }
 
     @Test("with a certificate it is encrypted, and the metrics have the end of the certificate")

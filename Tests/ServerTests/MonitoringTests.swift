@@ -44,6 +44,21 @@ struct MonitoringTests {
         }
     }
 
+    @Test("the values of labels are escaped by code points")
+    func labels() throws {
+        let family = try #require(MetricFamily.all.first { $0.labels.count == 1 && $0.kind != .histogram })
+        var exposition = Exposition()
+        exposition.add(family, 1, "a\r\nb\"\u{301}\\\u{301}\u{1B}")
+        #expect(
+            exposition.text.utf8.elementsEqual(
+                """
+                # HELP \(family.name) \(family.help)
+                # TYPE \(family.name) \(family.kind)
+                \(family.name){\(family.labels[0])="a_\\nb\\"\u{301}\\\\\u{301}_"} 1
+
+                """.utf8))
+    }
+
     @Test("the table of metrics in Operating.md has every family with its labels, and no other")
     func table() throws {
         let rows = try text(Self.article).matches(of: /\n\| `((?:weightstore|process)_[a-z_]+)(?:\{([a-z,]+)\})?` \|/)

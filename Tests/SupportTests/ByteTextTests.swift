@@ -45,6 +45,13 @@ struct ByteTextTests {
         #expect(!nfd.hasByteSuffix(nfc))
     }
 
+    @Test("an escape also replaces a mark before a combining mark, and a line feed after a carriage return")
+    func escapes() {
+        #expect(Array("a'\u{301}b".quoted(doubling: "'").utf8) == Array("'a''\u{301}b'".utf8))
+        #expect("".quoted(doubling: "\"") == "\"\"")
+        #expect("a\r\nb".replacing(scalars: { $0 == "\n" ? "N" : nil }).utf8.elementsEqual("a\rNb".utf8))
+    }
+
     @Test("a word has ASCII letters and digits alone")
     func words() {
         #expect("aZ09._-".isASCIIWord(and: "._-"))

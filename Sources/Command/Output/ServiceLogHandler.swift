@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Logging
+import Support
 import WeightStore
 
 /// The log of a service on standard error: one line per event.
@@ -31,8 +32,7 @@ struct ServiceLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         let time = Date.now.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
-        // An error's text may have line feeds: the rest would be an event of its own.
-        let message = "\(event.message)".replacing("\n", with: " ").withoutURLSecrets
+        let message = Self.line("\(event.message)".withoutURLSecrets)
         let facts = metadata.merging(event.metadata ?? [:]) { $1 }
         let line =
             switch format {
@@ -42,6 +42,12 @@ struct ServiceLogHandler: LogHandler {
             }
         let priority = isForJournal ? "<\(Self.priority(event.level))>" : ""
         Terminal.writeErrorVerbatim(priority + line + "\n")
+    }
+
+    /// A text without control characters. An error's text may have line feeds: the rest would be an event of its own; a
+    /// terminal may interpret the others.
+    static func line(_ text: String) -> String {
+        text.replacing(scalars: { $0.properties.generalCategory == .control ? " " : nil })
     }
 
     private static func json(

@@ -19,13 +19,19 @@ struct AccessLine: Sendable {
     private let logger: Logger
 
     init(_ request: Request, peer: String, _ record: RequestRecord, logger: Logger) {
-        let path = request.uri.path.unicodeScalars.prefix(500).map { 0x20 < $0.value && $0.value < 0x7F ? $0 : "?" }
-        self.path = String(String.UnicodeScalarView(path))
+        path = Self.printable(request.uri.path)
         method = request.method.rawValue
         self.request = "\(method) \(self.path)"
         self.peer = peer
         self.record = record
         self.logger = logger
+    }
+
+    /// The path of a request as the log has it, without its query.
+    static func printable(_ uri: String) -> String {
+        let path = uri.unicodeScalars.prefix { $0 != "?" }
+        return String(
+            String.UnicodeScalarView(path.prefix(500).map { 0x20 < $0.value && $0.value < 0x7F ? $0 : "?" }))
     }
 
     /// - Parameters:

@@ -11,9 +11,9 @@ import Synchronization
 ///
 /// It shares no thread with the server: an event loop and two threads for calls that block are its own, and no part of it
 /// runs on Swift's cooperative pool. So it answers while all others are busy, and `/livez` while the disk does not answer. It
-/// closes each connection after its response, one that is silent for ``idleTime``, and those beyond ``mostConnections``.
+/// closes each connection after its response, one without a whole request or of too long a life (``ConnectionDeadline``), and
+/// those beyond ``mostConnections``.
 final class AdminListener: Service {
-    private static let idleTime = TimeAmount.seconds(30)
     private static let mostConnections = 64
 
     private let options: ServerOptions
@@ -55,12 +55,13 @@ final class AdminListener: Service {
 
     private func configure(_ channel: any Channel) throws {
         let handlers = channel.pipeline.syncOperations
+        let deadline = ConnectionDeadline()
+        try handlers.addHandler(deadline)
         if let certificate = options.certificate {
             try handlers.addHandler(NIOSSLServerHandler(context: certificate.context))
         }
-        try handlers.addHandler(IdleStateHandler(allTimeout: Self.idleTime))
         try handlers.configureHTTPServerPipeline(withErrorHandling: true)
-        try handlers.addHandler(AdminHandler(responder, threads))
+        try handlers.addHandler(AdminHandler(responder, threads, deadline))
     }
 
     /// Serves until the server is stopped: the last state is visible while responses end.
@@ -86,11 +87,13 @@ private final class AdminHandler: ChannelInboundHandler {
 
     private let responder: Responder
     private let threads: NIOThreadPool
+    private let deadline: ConnectionDeadline
     private var request: HTTPRequestHead?
 
-    init(_ responder: Responder, _ threads: NIOThreadPool) {
+    init(_ responder: Responder, _ threads: NIOThreadPool, _ deadline: ConnectionDeadline) {
         self.responder = responder
         self.threads = threads
+        self.deadline = deadline
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -100,6 +103,7 @@ private final class AdminHandler: ChannelInboundHandler {
         case .end:
             guard let head = request else { return }
             request = nil
+            deadline.requestArrived()
             let loop = context.eventLoop
             if let answer = responder.immediateAdminAnswer(head) { return respond(answer, to: head, context) }
             threads.runIfActive(eventLoop: loop) { [responder] in responder.adminAnswer(head) }
@@ -124,11 +128,6 @@ private final class AdminHandler: ChannelInboundHandler {
         let sent = context.eventLoop.makePromise(of: Void.self)
         sent.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: sent)
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { return context.close(promise: nil) }
-        context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -1,3 +1,4 @@
+import Support
 import WeightStore
 
 /// Metrics in the text format of Prometheus (version 0.0.4).
@@ -50,9 +51,16 @@ package struct Exposition {
             "\(family.name)\(suffix)\(labels.isEmpty ? "" : "{\(labels)}") \(Self.text(value))\n"
     }
 
-    /// The escapes of the format: a backslash, a quotation mark and a line feed.
+    /// The escapes of the format: a backslash, a quotation mark and a line feed. It has none for other control characters.
     private static func escaped(_ label: String) -> String {
-        label.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+        label.replacing(scalars: { scalar in
+            switch scalar {
+            case "\\": "\\\\"
+            case "\"": "\\\""
+            case "\n": "\\n"
+            default: scalar.properties.generalCategory == .control ? "_" : nil
+            }
+        })
     }
 
     private static func text(_ value: Double) -> String {

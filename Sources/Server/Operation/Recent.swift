@@ -1,13 +1,15 @@
 import Support
 import Synchronization
 
-/// An expensive value, computed at most once per `age`. Callers in between share the last one.
+/// An expensive value, computed again at the earliest `age` after its last computation has ended, and by one task at a time.
+/// Callers in between share the last value, or await the task that runs.
 actor Recent<Value: Sendable> {
     private let age: Duration
     private let make: @Sendable () async throws -> Value
-    private var task: (made: ContinuousClock.Instant, value: Task<Value, any Error>)?
-    /// The last value that was computed, however old.
-    private var last: Value?
+    /// The computation that runs.
+    private var running: Task<Value, any Error>?
+    /// The last value that was computed, however old, and when its computation ended.
+    private var last: (value: Value, end: ContinuousClock.Instant)?
 
     init(for age: Duration, _ make: @escaping @Sendable () async throws -> Value) {
         self.age = age
@@ -16,18 +18,20 @@ actor Recent<Value: Sendable> {
 
     var value: Value {
         get async throws {
-            if let task, task.made + age > .now { return try await task.value.value }
-            let made = (ContinuousClock.now, Task { [make] in try await make() })
-            task = made
-            do {
-                let value = try await made.1.value
-                last = value
-                return value
-            } catch {
-                task = nil
-                throw error
-            }
+            if let running { return try await running.value }
+            if let last, last.end + age > .now { return last.value }
+            let task = Task { try await compute() }
+            running = task
+            return try await task.value
         }
+    }
+
+    private func compute() async throws -> Value {
+        // No other task was started since: `running` is this one.
+        defer { running = nil }
+        let value = try await make()
+        last = (value, .now)
+        return value
     }
 
     /// The value, or an older one if the new one is not computed within a time; nil if there is no older one, and if it cannot
@@ -43,7 +47,7 @@ actor Recent<Value: Sendable> {
         while !isDone.value.load(ordering: .acquiring), ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(2))
         }
-        guard isDone.value.load(ordering: .acquiring) else { return last }
+        guard isDone.value.load(ordering: .acquiring) else { return last?.value }
         // The failure is that of the section alone, which is then loaded afterwards and shows it.
         return try? await computation.value
     }

@@ -1,5 +1,6 @@
 import HTTPTypes
 import NIOHTTP1
+import Support
 import WireFormats
 
 /// The answers on the listener of the operator.
@@ -27,13 +28,15 @@ extension Responder {
             return try operation.readinessBlocking(namesShards: mayName)
         } catch {
             let failure = HubError(error)
-            if failure.isOfServer { logger.error("\(request.method) \(request.uri.prefix(100)): \(error)") }
+            if failure.isOfServer {
+                logger.error("\(request.method) \(AccessLine.printable(request.uri)): \(error)")
+            }
             return Answer(failure)
         }
     }
 
     private static func route(_ request: HTTPRequestHead) throws(HubError) -> Route {
         guard [.GET, .HEAD].contains(request.method) else { throw .method(allowed: "GET, HEAD") }
-        return try Route(String(request.uri.prefix { $0 != "?" }))
+        return try Route(request.uri.byteParts("?", maxSplits: 1)[0])
     }
 }
