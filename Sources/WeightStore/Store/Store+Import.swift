@@ -17,7 +17,7 @@ extension Store {
     ///   ``StoreError/originLacks(origin:revision:reason:)`` or ``StoreError/originUnchecked(origin:revision:reason:)``
     ///   if an origin does not pass its check, `CancellationError`. After an error the store holds the same models as
     ///   before, plus shards that the next import of the same files reuses and that
-    ///   ``collectGarbage(graceSeconds:discardingNewer:dryRun:)`` removes otherwise.
+    ///   ``collectGarbage(graceSeconds:discardingNewer:full:dryRun:)`` removes otherwise.
     @discardableResult
     public func importModel(_ request: ImportRequest, work: Work = Work()) async throws -> ImportSummary {
         try await work.run { try self.importModelBlocking(request, work: work) }
