@@ -69,7 +69,8 @@ struct Dashboard: Sendable {
         return try await document(
             "\(section.title) – WeightStore", at: DashboardDocument.Place(rawValue: section.address),
             """
-            <h1>\(section.title)</h1><section aria-label="\(section.title)">\
+            <h1 class="visually-hidden">Part of the overview</h1>\
+            <section aria-labelledby="\(section.rawValue)-title"><h2 id="\(section.rawValue)-title">\(section.title)</h2>
             <div id="\(section.element)"\(live)>\(html)</div></section>
             """)
     }
