@@ -1,10 +1,11 @@
 import Support
 import Synchronization
+import TestSupport
 import Testing
 @testable import Server
 
 /// Values that are computed at most once per time.
-struct RecentTests {
+@Suite(.blocking) struct RecentTests {
     private enum Failure: Error { case first }
 
     @Test("a computation that runs longer than its value stays recent is not started again")

@@ -94,7 +94,7 @@ package final class Catalog: Sendable {
         let state = try readAtOpening { db in
             // Begins the snapshot. Otherwise another process may make the table of migrations between the failed read of it
             // and GRDB's check that it does not exist, and the opening would fail.
-            _ = try Row.fetchOne(db, sql: "SELECT 1 FROM sqlite_schema")
+            _ = try Row.fetchOne(db, sql: "PRAGMA schema_version")
             return try (
                 superseded: Self.migrator.hasBeenSuperseded(db), complete: Self.migrator.hasCompletedMigrations(db)
             )
