@@ -201,10 +201,11 @@ struct MonitoringTests {
             ], errors: .file(log))
         defer { prometheus.end() }
         func ask(_ path: String) async throws -> [String: Any] {
-            // It may not listen yet.
-            guard let answer = try? await server.ask("GET", path, at: port.number) else { return [:] }
-            // It is not JSON until it is ready.
-            return (try? answer.object())?["data"] as? [String: Any] ?? [:]
+            let url = "http://127.0.0.1:\(port.number)\(path)"
+            let answer = try await onThread { try ChildProcess.run(["curl", "--silent", "--globoff", url]).bytes }
+            // It may not listen yet, and it answers with text until it is ready.
+            let object = try? JSONSerialization.jsonObject(with: Data(answer)) as? [String: Any]
+            return object?["data"] as? [String: Any] ?? [:]
         }
         let isScraped = try await eventually {
             let result = try await ask("/api/v1/query?query=weightstore_store_models")["result"] as? [[String: Any]]
