@@ -111,8 +111,11 @@ import WeightStore
         let left = TemporaryDirectory.files(below: partial)
         #expect(!left.isEmpty)
         for name in left {
+            // A new file: the kill can come while the old one has the name of a blob too, whose
+            // bytes are durable.
             let bytes = try contents("\(partial)/\(name)").count
-            try Data(count: bytes).write(to: URL(fileURLWithPath: "\(partial)/\(name)"))
+            try Data(count: bytes).write(
+                to: URL(fileURLWithPath: "\(partial)/\(name)"), options: .atomic)
         }
         var rebooted = fixture.tool()
         let boot = try fixture.directory.write("\(UUID().uuidString.lowercased())\n", to: "boot")
