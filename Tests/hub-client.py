@@ -12,6 +12,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -48,7 +49,15 @@ def files(directory):
 
 
 def sent():
-    """Bytes of bodies that the server has sent so far."""
+    """Bytes of bodies that the server has sent: it counts a body after its last byte, so two equal readings are needed."""
+    last = None
+    while (now := reading()) != last:
+        last = now
+        time.sleep(0.2)
+    return now
+
+
+def reading():
     request = urllib.request.Request(endpoint + "/metrics")
     if token := os.environ.get("HF_TOKEN"):
         request.add_header("Authorization", "Bearer " + token)
