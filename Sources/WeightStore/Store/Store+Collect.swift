@@ -171,7 +171,7 @@ extension Store {
                 }
                 try ShardTable.mark(digest, as: .missing, db)
                 let damage = BlobDamage(state: .missing, detail: "its file does not exist")
-                summary.affectedRevisions += try recordDamage(damage, of: row, db)
+                summary.affectedRevisions += try Self.recordDamage(damage, of: row, db)
                 return true
             }
             if isMissing { summary.missing += 1 }

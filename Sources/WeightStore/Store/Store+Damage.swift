@@ -148,7 +148,7 @@ extension Store {
     ///
     /// - Returns: the names of the revisions that need it; nil if nothing was changed.
     func setAside(_ shard: ShardTable.Entry, _ damage: BlobDamage, _ work: Work) throws -> [String]? {
-        try catalog.write(work: work) { db in
+        let revisions: [String]? = try catalog.write(work: work) { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state == .present else { return nil }
             if damage.state == .missing {
                 // The directory may have been unmounted since the shard was read.
@@ -158,18 +158,22 @@ extension Store {
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
-            return try recordDamage(damage, of: row, db)
+            return try Self.recordDamage(damage, of: row, db)
         }
+        if let revisions { log(damage, of: shard, revisions) }
+        return revisions
     }
 
-    /// Records the damage of a shard as an event, and logs it.
+    /// Records the damage of a shard as an event.
     ///
     /// - Returns: the names of the revisions that need the shard.
-    @discardableResult
-    func recordDamage(_ damage: BlobDamage, of shard: ShardTable.Entry, _ db: Database) throws -> [String] {
+    static func recordDamage(_ damage: BlobDamage, of shard: ShardTable.Entry, _ db: Database) throws -> [String] {
         let revisions = try Self.revisions(holding: shard.id, db)
         try EventTable.append(.damage(of: shard.digest, damage.detail, revisions), db)
-        logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")
         return revisions
+    }
+
+    func log(_ damage: BlobDamage, of shard: ShardTable.Entry, _ revisions: [String]) {
+        logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")
     }
 }

@@ -24,7 +24,7 @@ extension Store {
                 try moveToQuarantine(shard.digest)
                 try ShardTable.mark(shard.digest, as: .quarantined, db)
                 // The damage of a shard in another state is recorded already.
-                if row.state == .evicted { try recordDamage(damage, of: row, db) }
+                if row.state == .evicted { log(damage, of: row, try Self.recordDamage(damage, of: row, db)) }
                 return false
             }
             if file != blob {
