@@ -5,7 +5,7 @@ import Support
 ///
 /// A wait ends with the lock, with the cancellation of a work, or after `timeout`. It polls, because a thread that is
 /// blocked in `flock` does not notice a cancellation. After two seconds, and then every minute, the report names the
-/// processes that hold the lock.
+/// processes that hold the lock. A wait for another thread of this process is not reported.
 package struct LockWait: Sendable {
     /// The longest wait; nil means no limit.
     package var timeout: Duration?
@@ -58,7 +58,10 @@ package struct LockWait: Sendable {
             let now = ContinuousClock.now
             if let timeout, now - start >= timeout { return false }
             if let report, now >= nextReport {
-                report("\(path): waiting for its lock, held by \(Self.text(holders())).")
+                let holders = holders()
+                if holders.isEmpty || holders.contains(where: { $0.process != getpid() }) {
+                    report("\(path): waiting for its lock, held by \(Self.text(holders)).")
+                }
                 nextReport = now + Self.reportInterval
             }
             // Short at first: most locks are held for a commit.

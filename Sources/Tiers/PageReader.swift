@@ -70,10 +70,8 @@ final class PieceReader: Sendable {
 
     /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read.
     func read(_ part: Range<Int>) throws {
-        do {
+        try mapped.memory.readBlob(mapped.digest, bytes: mapped.blobBytes) { () throws(FileError) in
             try readPages(part)
-        } catch {
-            throw StorageError.unreadable(error, mapped.memory.path, mapped.digest, bytes: mapped.blobBytes)
         }
     }
 

@@ -92,10 +92,8 @@ extension MemoryTier {
     fileprivate func privateMemory(of tensor: LeasedTensor, reads: Bool) throws -> PrivateMapping? {
         let memory = try privateMapping(of: tensor)
         guard reads, let memory, let shard = tensor.shard else { return memory }
-        do {
+        try memory.readBlob(shard.digest, bytes: shard.shardBytes) { () throws(FileError) in
             try memory.populate(0..<memory.count)
-        } catch {
-            throw StorageError.unreadable(error, memory.path, shard.digest, bytes: shard.shardBytes)
         }
         return memory
     }

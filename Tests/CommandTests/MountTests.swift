@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import TestSupport
 import Testing
+import WeightStore
 
 /// `weightstore mount`, as a user runs it, on the real kernel.
 @Suite(.blockingInTurn, .serialized, .enabled(if: MountProcess.isPossible, Comment(rawValue: MountProcess.needs)))
@@ -59,6 +60,17 @@ struct MountTests {
         #expect(try Set(entries) == ["main", "rel%2F1.0", "@\(commit())"])
         mount.end()
         #expect(mount.logText == "")
+    }
+
+    @Test("a ref of an older version whose name git refuses has a directory")
+    func oldRef() throws {
+        let store = try Store(at: tool.store)
+        try store.setRefs(["a..b/.x": store.revision("org/model").digest], of: "org/model")
+        let mount = try mount()
+        try expectEqual(mount("org/model/a..b%2F.x"), directory("model"))
+        let entries = try FileManager.default.contentsOfDirectory(atPath: mount("org/model"))
+        #expect(entries.contains("a..b%2F.x"))
+        mount.end()
     }
 
     @Test("one revision is mounted at the top of the directory, and only the named models are shown")

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 @testable import Files
@@ -42,6 +43,22 @@ import Testing
         // A name is resolved if that does not have to wait.
         #expect(try store.revision("model", work: work).version == 1)
         #expect(try Store(at: path, work: Work()).revision("model").version == 1)
+    }
+
+    @Test("a wait for a lock is reported, unless this process itself holds it")
+    func ownLock() throws {
+        let path = try directory.write("", to: "lock")
+        let held = try FileDescriptor(path, O_RDWR)
+        try #require(try held.tryLock())
+        let reports = Mutex<[String]>([])
+        let wait = LockWait(within: LockWait.reportedAfter + .milliseconds(200)) { text in
+            reports.withLock { $0.append(text) }
+        }
+        #expect(try !FileDescriptor(path, O_RDWR).lock(wait))
+        #expect(reports.withLock { $0 } == [])
+        let isFree = try wait.wait(for: path, { [] }, { false })
+        #expect(!isFree)
+        #expect(reports.withLock { $0 }.count == 1)
     }
 
     @Test("a lock ends with the descriptor that locked it, although a forked child still has a copy")

@@ -316,6 +316,32 @@ import Testing
         #expect(try store.verifyBlocking().absent.lostShards > 0)
     }
 
+    @Test("a damaged file of an evicted shard that no origin has is moved to quarantine: only one collection hashes it")
+    func damagedLastCopy() throws {
+        try add("base", base, origins: [url("base")])
+        try store.evictBlocking(EvictionRequest(.downTo(0)))
+        let shard = try #require(try store.catalog.read { db in try ShardTable.evicted(db) }.first)
+        try FileManager.default.createDirectory(
+            atPath: store.blobs.directory(shard.digest), withIntermediateDirectories: true)
+        let bytes = [UInt8](repeating: 1, count: shard.bytes)
+        try Data(bytes).write(to: URL(filePath: store.blobs.path(shard.digest)))
+        try store.removeOrigin(url("base"), from: "base", force: true)
+        #expect(try store.collectGarbage(graceSeconds: 0, full: true).reinstated == 0)
+        let survey = try BlobSurvey(store.catalog, store.blobs)
+        #expect(survey.reappeared.isEmpty && survey.unreferenced.isEmpty)
+        #expect(try store.collectGarbage(graceSeconds: 0, full: true).isEmpty)
+        #expect(try contents(directory("store/quarantine/\(shard.digest)")) == bytes)
+        let damaged = try store.damagedShards()
+        #expect(damaged.map(\.digest) == [shard.digest] && damaged.map(\.isMissing) == [false])
+        #expect(try store.stats().damaged == 1)
+        #expect(try store.events().contains { $0.kind == .damaged && $0.detail.contains(shard.digest.short) })
+        // An origin has the shard again.
+        try store.addOrigin(url("base"), to: "base")
+        #expect(try export("base") == weights("base"))
+        #expect(try store.collectGarbage(graceSeconds: 0).quarantined == 1)
+        #expect(try store.stats().damaged == 0)
+    }
+
     @Test("an origin is added only to the revisions that it holds")
     func addOrigin() throws {
         try add("v1", base, as: "m")

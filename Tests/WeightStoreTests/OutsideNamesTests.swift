@@ -55,6 +55,24 @@ import Testing
         #expect(try first.verifyBlocking().damage.isEmpty)
     }
 
+    @Test("a ref whose name git refuses is replicated, read and moved, and no new one is made")
+    func oldRefs() throws {
+        let store = try store()
+        try TestModel(layers: 1).write(to: directory("model"))
+        try store.importModelBlocking(ImportRequest(source: directory("model"), name: "org/model"))
+        let digest = try store.revision("org/model").digest
+        for name in ["a..b", ".x", "y.lock", "z//"] {
+            #expect(throws: StorageError.self) { try store.setRef(name, to: "org/model") }
+            try store.setRefs([name: digest], of: "org/model")
+            #expect(try store.revision("org/model@\(name)").digest == digest)
+            try store.setRefs([name: digest], of: "org/model")
+            try store.removeRef(name, of: "org/model")
+        }
+        for name in ["", "a b", "~1", "a@b", String(repeating: "a", count: 40)] {
+            #expect(throws: StorageError.self) { try store.setRefs([name: digest], of: "org/model") }
+        }
+    }
+
     @Test("a rebuild has both of two files whose names Unicode holds equal, and names that begin with a combining mark")
     func rebuilt() throws {
         let names = [Self.nfc, Self.nfd, "\u{301}x", "\u{200D}y", "\u{FE0F}", "a/\u{338}b", "\u{600}.z"]

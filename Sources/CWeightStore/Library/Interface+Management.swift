@@ -1,4 +1,5 @@
 import CWeightStoreHeader
+import Support
 import WeightStore
 
 // weightstore.h documents the functions.
@@ -8,10 +9,7 @@ public func weightstore_import(
     _ store: OpaquePointer?, _ source: UnsafePointer<CChar>?, _ options: UnsafePointer<weightstore_import_options>?,
     _ summary: UnsafeMutablePointer<weightstore_import_summary>?, _ revisions: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self).store
-        let target = try optionalTarget(summary, "summary")
-        let given = try optionalGiven(options, "options") ?? weightstore_import_options()
+    manage(store, options, summary) { given in
         var request = ImportRequest(source: try text(source, "source"), name: try optionalText(given.name, "name"))
         let refs = try texts(given.refs, count: given.ref_count, "ref")
         if !refs.isEmpty { request.refs = refs }
@@ -21,10 +19,10 @@ public func weightstore_import(
         request.strict = given.strict != 0
         request.opaque = given.opaque != 0
         request.rehash = given.rehash != 0
-        let imported = try longCall(given.progress, given.context) { [request] work in
-            try store.importModelBlocking(request, work: work)
-        }
-        var made = weightstore_import_summary()
+        return request
+    } run: { store, request, work in
+        try store.importModelBlocking(request, work: work)
+    } finish: { store, imported, made in
         made.bytes = UInt64(clamping: imported.bytes)
         made.written = UInt64(clamping: imported.written)
         made.skipped = UInt64(clamping: imported.skippedBytes)
@@ -32,11 +30,7 @@ public func weightstore_import(
         made.skipped_files = imported.skipped.count
         made.warnings = imported.warnings.count
         made.failures = imported.failures.count
-        let list = try revisions.map { _ in
-            ListHandle(try imported.revisions.compactMap { try find($0.model, $0.digest, in: store) })
-        }
-        target?.fill(made)
-        if let revisions, let list { revisions.pointee = Handles.all.add(list) }
+        try fill(revisions, imported.revisions.map { ($0.model, $0.digest) }, in: store)
     }
 }
 
@@ -45,10 +39,7 @@ public func weightstore_pull(
     _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ options: UnsafePointer<weightstore_pull_options>?,
     _ summary: UnsafeMutablePointer<weightstore_pull_summary>?, _ revisions: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self).store
-        let target = try optionalTarget(summary, "summary")
-        let given = try optionalGiven(options, "options") ?? weightstore_pull_options()
+    manage(store, options, summary) { given in
         var request = try PullRequest(try text(name, "name"))
         request.origin = try optionalText(given.origin, "origin")
         request.opaque = given.opaque != 0
@@ -56,19 +47,54 @@ public func weightstore_pull(
             layers: try given.layers.map { try range("layers", $0[0], $0[1]) },
             experts: try given.experts.map { try range("experts", $0[0], $0[1]) },
             include: try texts(given.include, count: given.include_count, "pattern"))
-        let pulled = try longCall(given.progress, given.context) { [request] work in
-            try store.pullBlocking(request, work: work)
-        }
-        var made = weightstore_pull_summary()
+        return request
+    } run: { store, request, work in
+        try store.pullBlocking(request, work: work)
+    } finish: { store, pulled, made in
         made.bytes = UInt64(clamping: pulled.bytes)
         made.fetched = UInt64(clamping: pulled.fetched)
         made.complete = pulled.complete ? 1 : 0
-        let list = try revisions.map { _ in
-            ListHandle(try [find(pulled.model, pulled.digest, in: store)].compactMap(\.self))
-        }
-        target?.fill(made)
-        if let revisions, let list { revisions.pointee = Handles.all.add(list) }
+        try fill(revisions, [(pulled.model, pulled.digest)], in: store)
     }
+}
+
+/// Options of a function that may take long. Pointers are imported from C as implicitly unwrapped.
+private protocol LongCallOptions: VersionedStruct {
+    var progress: weightstore_progress_function! { get }
+    var context: UnsafeMutableRawPointer! { get }
+}
+
+/// The body of a function that changes the store, and may take long.
+///
+/// - Parameters:
+///   - request: made of the options before anything is changed; options that are NULL are all zero.
+///   - run: runs as ``longCall(_:_:_:)`` has it.
+///   - finish: fills in the summary, which is dropped if the caller wants none.
+private func manage<Options: LongCallOptions, Summary: VersionedStruct, Request: Sendable, Value: Sendable>(
+    _ store: OpaquePointer?, _ options: UnsafePointer<Options>?, _ summary: UnsafeMutablePointer<Summary>?,
+    request: (Options) throws -> Request, run: @escaping @Sendable (Store, Request, Work) throws -> Value,
+    finish: (Store, Value, inout Summary) throws -> Void
+) -> weightstore_status {
+    call {
+        let store = try Handles.all.find(store, StoreHandle.self).store
+        let target = try optionalTarget(summary, "summary")
+        let given = try optionalGiven(options, "options") ?? Options()
+        let request = try request(given)
+        let value = try longCall(given.progress, given.context) { work in try run(store, request, work) }
+        var made = Summary()
+        try finish(store, value, &made)
+        target?.fill(made)
+    }
+}
+
+/// Makes a list of the revisions that were just stored, if the caller wants it.
+private func fill(
+    _ result: UnsafeMutablePointer<OpaquePointer?>?, _ revisions: [(model: String, digest: ContentDigest)],
+    in store: Store
+) throws {
+    guard let result else { return }
+    result.pointee = Handles.all.add(
+        ListHandle(try revisions.compactMap { try find($0.model, $0.digest, in: store) }))
 }
 
 /// A revision that was just stored; nil if it was removed since.
@@ -106,20 +132,14 @@ public func weightstore_remove(
     _ options: UnsafePointer<weightstore_removal_options>?,
     _ summary: UnsafeMutablePointer<weightstore_removal_summary>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self).store
-        let target = try optionalTarget(summary, "summary")
-        let given = try optionalGiven(options, "options") ?? weightstore_removal_options()
-        let names = try texts(names, count: count, "name")
-        let (force, dryRun) = (given.force != 0, given.dry_run != 0)
-        let removed = try longCall(given.progress, given.context) { work in
-            try store.remove(names, force: force, dryRun: dryRun, work: work)
-        }
-        var made = weightstore_removal_summary()
+    manage(store, options, summary) { given in
+        (names: try texts(names, count: count, "name"), force: given.force != 0, dryRun: given.dry_run != 0)
+    } run: { store, request, work in
+        try store.remove(request.names, force: request.force, dryRun: request.dryRun, work: work)
+    } finish: { _, removed, made in
         made.revisions = removed.revisions.count
         made.shards = removed.shards
         made.bytes = UInt64(clamping: removed.bytes)
-        target?.fill(made)
     }
 }
 
@@ -128,23 +148,19 @@ public func weightstore_warm(
     _ store: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ options: UnsafePointer<weightstore_warm_options>?,
     _ summary: UnsafeMutablePointer<weightstore_warm_summary>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self).store
-        let target = try optionalTarget(summary, "summary")
-        let given = try optionalGiven(options, "options") ?? weightstore_warm_options()
+    manage(store, options, summary) { given in
         var request = WarmRequest(to: try tier(name))
         if given.top > 0 { request.top = given.top }
         request.revisions = try texts(given.revisions, count: given.revision_count, "revision")
         request.fetches = given.no_fetch == 0
-        let warmed = try longCall(given.progress, given.context) { [request] work in
-            try store.warmBlocking(request, work: work)
-        }
-        var made = weightstore_warm_summary()
+        return request
+    } run: { store, request, work in
+        try store.warmBlocking(request, work: work)
+    } finish: { _, warmed, made in
         made.warmed = UInt64(clamping: warmed.warmed)
         made.items = warmed.plan.items.count
         made.skipped = warmed.plan.skipped.count
         made.failed = warmed.failed.count
-        target?.fill(made)
     }
 }
 
@@ -152,10 +168,8 @@ public func weightstore_warm(
 public func weightstore_store_statistics(
     _ store: OpaquePointer?, _ totals: UnsafeMutablePointer<weightstore_store_totals>?
 ) -> weightstore_status {
-    call {
-        let store = try Handles.all.find(store, StoreHandle.self).store
-        let target: SizedTarget = try target(totals, "totals")
-        let stats = try store.stats()
+    fill(totals, "totals", of: store) { (handle: StoreHandle) in
+        let stats = try handle.store.stats()
         var made = weightstore_store_totals()
         made.models = UInt64(clamping: stats.models)
         made.revisions = UInt64(clamping: stats.revisions)
@@ -170,11 +184,11 @@ public func weightstore_store_statistics(
         made.accesses = UInt64(clamping: stats.accesses)
         made.catalog = UInt64(clamping: stats.catalog)
         made.available = UInt64(clamping: stats.available)
-        target.fill(made)
+        return made
     }
 }
 
-extension weightstore_import_options: VersionedStruct {
+extension weightstore_import_options: LongCallOptions {
     static let firstSize = 88
 }
 
@@ -182,7 +196,7 @@ extension weightstore_import_summary: VersionedStruct {
     static let firstSize = 64
 }
 
-extension weightstore_pull_options: VersionedStruct {
+extension weightstore_pull_options: LongCallOptions {
     static let firstSize = 72
 }
 
@@ -190,7 +204,7 @@ extension weightstore_pull_summary: VersionedStruct {
     static let firstSize = 32
 }
 
-extension weightstore_removal_options: VersionedStruct {
+extension weightstore_removal_options: LongCallOptions {
     static let firstSize = 32
 }
 
@@ -198,7 +212,7 @@ extension weightstore_removal_summary: VersionedStruct {
     static let firstSize = 32
 }
 
-extension weightstore_warm_options: VersionedStruct {
+extension weightstore_warm_options: LongCallOptions {
     static let firstSize = 56
 }
 

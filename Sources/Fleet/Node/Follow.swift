@@ -15,7 +15,7 @@ public struct Follow: Codable, Sendable, Hashable, CustomStringConvertible {
     public init(_ text: String) throws {
         let parts = text.byteParts("@", maxSplits: 1)
         model = try ModelName.check(parts[0])
-        ref = try parts.count == 2 ? RefName.check(parts[1]) : nil
+        ref = try parts.count == 2 ? RefName.checkStored(parts[1]) : nil
     }
 
     /// The text that ``init(_:)`` parses.

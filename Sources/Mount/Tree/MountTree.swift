@@ -119,7 +119,7 @@ final class MountTree: Sendable {
             guard isDigest || exact.hasBytePrefix("~") else { return nil }
             return .init(model: model, ref: ByteText(exact), isRef: false)
         }
-        guard let ref = RefDirectory.ref(name), (try? RefName.check(ref)) != nil else { return nil }
+        guard let ref = RefDirectory.ref(name), (try? RefName.checkStored(ref)) != nil else { return nil }
         return .init(model: model, ref: ByteText(ref), isRef: true)
     }
 

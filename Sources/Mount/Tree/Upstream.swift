@@ -24,6 +24,7 @@ final class Upstream: Sendable {
     /// - Throws: ``FetchError``, `CancellationError`, errors of the store.
     func pull(_ revision: MountNode.RevisionDirectory, _ work: Work) throws -> Bool {
         let (model, ref) = (revision.model.text, Self.ref(revision))
+        guard Self.mayHave(revision) else { return false }
         if let error = history.refusal(of: ref, model: model) { throw error }
         do {
             let isFound = try work.wait { [source] in try await source.pull(model: model, revision: ref) }
@@ -52,7 +53,7 @@ final class Upstream: Sendable {
 
     /// Whether a ref is to be compared with the upstream's, and by this caller: the next is due after the interval.
     func isDue(_ revision: MountNode.RevisionDirectory) throws -> Bool {
-        guard revision.isRef, source.revalidationInterval != nil else { return false }
+        guard revision.isRef, source.revalidationInterval != nil, Self.mayHave(revision) else { return false }
         // What the store lacks is pulled instead.
         do { _ = try store.identity(of: revision.text) } catch StorageError.notFound { return false }
         let (model, ref) = (revision.model.text, Self.ref(revision))
@@ -74,6 +75,12 @@ final class Upstream: Sendable {
             logger.warning(
                 "\(revision.text) was not compared with the upstream; the stored revision is shown: \(error)")
         }
+    }
+
+    /// False for a ref that no upstream has, because it has not git's syntax.
+    private static func mayHave(_ revision: MountNode.RevisionDirectory) -> Bool {
+        let ref = ref(revision)
+        return !revision.isRef || CommitName.isValid(ref) || (try? RefName.check(ref)) != nil
     }
 
     private static func ref(_ revision: MountNode.RevisionDirectory) -> String { revision.ref?.text ?? "main" }

@@ -85,15 +85,25 @@ extension StorageError {
     }
 }
 
+extension MappedMemory {
+    /// Calls `body`, which reads pages of this memory: a blob, or a range of it.
+    ///
+    /// - Parameter bytes: the size of the blob.
+    /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read; other errors of `body`.
+    package func readBlob(_ digest: ContentDigest, bytes: Int, _ body: () throws(FileError) -> Void) throws {
+        do {
+            try body()
+        } catch {
+            throw StorageError.unreadable(error, path, digest, bytes: bytes)
+        }
+    }
+}
+
 extension MappedBlob {
     /// As `FileMapping.populate(_:)`.
     ///
     /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read.
     package func populate(_ range: Range<Int>) throws {
-        do {
-            try mapping.populate(range)
-        } catch {
-            throw StorageError.unreadable(error, mapping.path, digest, bytes: blobBytes)
-        }
+        try mapping.readBlob(digest, bytes: blobBytes) { () throws(FileError) in try mapping.populate(range) }
     }
 }

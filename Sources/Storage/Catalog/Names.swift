@@ -19,26 +19,38 @@ package enum ModelName {
     }
 }
 
-/// The syntax of refs: a subset of git's.
+/// The syntax of refs. A new ref has a subset of git's (`check`). Older versions accepted more: a ref that a store or a
+/// bucket holds keeps its name (`checkStored`), by which it is read, mounted, followed and replicated.
 package enum RefName {
-    /// Returns the name if it is valid; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
+    /// Returns the name if a new ref can have it; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
     package static func check(_ name: String) throws(StorageError) -> String {
-        func refuse(_ reason: String) -> StorageError { .invalid(what: "ref", value: name, reason: reason) }
+        let isPath = try checkStored(name).byteParts("/").allSatisfy { part in
+            !part.isEmpty && !part.hasBytePrefix(".") && !part.hasByteSuffix(".") && !part.hasByteSuffix(".lock")
+        }
+        guard isPath, !name.contains("..") else {
+            throw refusal(
+                of: name,
+                "each part between \"/\" must have 1 or more characters, not begin or end with \".\", and not end with "
+                    + "\".lock\"; \"..\" is not allowed")
+        }
+        return name
+    }
+
+    /// Returns the name if a stored ref can have it; throws ``StorageError/invalid(what:value:reason:)`` otherwise.
+    package static func checkStored(_ name: String) throws(StorageError) -> String {
         guard !name.isEmpty, name.utf8.count <= 200,
             name.unicodeScalars.allSatisfy({
                 $0.value > 0x20 && $0.value < 0x7F && !"@~^:?*[\\".unicodeScalars.contains($0)
             })
-        else { throw refuse("must have 1 to 200 ASCII characters; spaces and @~^:?*[\\ are not allowed") }
-        let isPath = name.byteParts("/").allSatisfy { part in
-            !part.isEmpty && !part.hasBytePrefix(".") && !part.hasByteSuffix(".") && !part.hasByteSuffix(".lock")
+        else { throw refusal(of: name, "must have 1 to 200 ASCII characters; spaces and @~^:?*[\\ are not allowed") }
+        guard !CommitName.isValid(name) else {
+            throw refusal(of: name, "must not be 40 hexadecimal digits, which name a commit")
         }
-        guard isPath, !name.contains("..") else {
-            throw refuse(
-                "each part between \"/\" must have 1 or more characters, not begin or end with \".\", and not end with "
-                    + "\".lock\"; \"..\" is not allowed")
-        }
-        guard !CommitName.isValid(name) else { throw refuse("must not be 40 hexadecimal digits, which name a commit") }
         return name
+    }
+
+    private static func refusal(of name: String, _ reason: String) -> StorageError {
+        .invalid(what: "ref", value: name, reason: reason)
     }
 }
 

@@ -7,7 +7,7 @@ import Support
 ///
 /// The manifest names every shard, so all rows are made at once: absent shards have the same state as evicted ones, and
 /// are fetched in the same way (`Store.refetch`), each checked by its own digest.
-struct ManifestPull {
+struct ManifestPull: OriginPull {
     let store: Store
     let request: PullRequest
     let origin: any ManifestOrigin

@@ -7,7 +7,7 @@ import Support
 import Synchronization
 
 /// The steps of one pull from a hub.
-struct Pull {
+struct Pull: OriginPull {
     let store: Store
     let request: PullRequest
     let origin: any ModelOrigin

@@ -37,14 +37,7 @@ extension Store {
     /// - Throws: as ``pull(_:work:)``.
     public func pullPlan(_ request: PullRequest, work: Work = Work()) throws -> PullPlan {
         try firstOrigin(for: request) { origin, url in
-            switch origin {
-            case let origin as any ModelOrigin:
-                try Pull(store: self, request: request, origin: origin, url: url, work: work).plan()
-            case let origin as any ManifestOrigin:
-                try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).plan()
-            default:
-                throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
-            }
+            try originPull(request, from: origin, at: url, work).plan()
         }
     }
 }

@@ -32,7 +32,7 @@ struct BlobSurvey {
     /// - Throws: ``FileError``.
     init(_ catalog: Catalog, _ blobs: BlobDirectory, _ directories: [String] = BlobDirectory.fanOut) throws {
         path = blobs.root
-        lost = directories.isEmpty ? [] : Set(try catalog.read { db in try Store.lostEvicted(db) }.map(\.digest))
+        lost = directories.isEmpty ? [] : try catalog.read { db in try Store.lostEvicted(db) }
         for directory in directories {
             let before = findings
             try compare(directory, catalog, blobs)

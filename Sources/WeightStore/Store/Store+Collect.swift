@@ -170,9 +170,8 @@ extension Store {
                     guard let rest = try ShardTable.find(digest, db), rest.kind != .kv else { return false }
                 }
                 try ShardTable.mark(digest, as: .missing, db)
-                let revisions = try Self.revisions(holding: row.id, db)
-                try EventTable.append(.damage(of: digest, "its file does not exist", revisions), db)
-                summary.affectedRevisions += revisions
+                let damage = BlobDamage(state: .missing, detail: "its file does not exist")
+                summary.affectedRevisions += try Self.recordDamage(damage, of: row, db)
                 return true
             }
             if isMissing { summary.missing += 1 }

@@ -103,26 +103,30 @@ extension Store {
         return (blocks, try setAside(rest, damage, work))
     }
 
-    /// Compares the blob of a present shard with its digest, from the disk. A disk may return wrong bytes once; only damage
+    /// Compares the file of a shard with its digest, from the disk. A disk may return wrong bytes once; only damage
     /// that is read twice is damage.
     ///
-    /// - Parameter read: called with the number of bytes of each read.
+    /// - Parameters:
+    ///   - file: the path of the file; that of the shard's blob if nil.
+    ///   - read: called with the number of bytes of each read.
     /// - Returns: nil if it is whole.
-    func damage(of shard: ShardTable.Entry, _ buffer: Buffer, _ read: (Int) throws -> Void) throws -> BlobDamage? {
-        let first = try damageOnce(of: shard, buffer, read)
+    func damage(
+        of shard: ShardTable.Entry, in file: String? = nil, _ buffer: Buffer, _ read: (Int) throws -> Void
+    ) throws -> BlobDamage? {
+        let path = file ?? blobs.path(shard.digest)
+        let first = try Self.damageOnce(of: shard, in: path, buffer, read)
         guard first?.state == .quarantined else { return first }
-        let second = try damageOnce(of: shard, buffer, read)
+        let second = try Self.damageOnce(of: shard, in: path, buffer, read)
         if second == nil {
             logger.warning("shard \(shard.digest.short): the first read was wrong, the second correct")
         }
         return second
     }
 
-    private func damageOnce(
-        of shard: ShardTable.Entry, _ buffer: Buffer, _ read: (Int) throws -> Void
+    private static func damageOnce(
+        of shard: ShardTable.Entry, in path: String, _ buffer: Buffer, _ read: (Int) throws -> Void
     ) throws -> BlobDamage? {
         do {
-            let path = blobs.path(shard.digest)
             guard let file = try FileDescriptor.openIfPresent(path) else {
                 return BlobDamage(state: .missing, detail: "its file does not exist")
             }
@@ -130,7 +134,7 @@ extension Store {
             guard bytes == shard.bytes else {
                 return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(shard.bytes)")
             }
-            guard let found = try Self.digest(of: file, bytes: shard.bytes, buffer, read) else {
+            guard let found = try digest(of: file, bytes: shard.bytes, buffer, read) else {
                 return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: the file ended early")
             }
             if found == shard.digest { return nil }
@@ -154,12 +158,22 @@ extension Store {
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
             if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
-            let revisions = try Self.revisions(holding: row.id, db)
-            try EventTable.append(.damage(of: shard.digest, damage.detail, revisions), db)
-            return revisions
+            return try Self.recordDamage(damage, of: row, db)
         }
-        guard let revisions else { return nil }
-        logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")
+        if let revisions { log(damage, of: shard, revisions) }
         return revisions
+    }
+
+    /// Records the damage of a shard as an event.
+    ///
+    /// - Returns: the names of the revisions that need the shard.
+    static func recordDamage(_ damage: BlobDamage, of shard: ShardTable.Entry, _ db: Database) throws -> [String] {
+        let revisions = try Self.revisions(holding: shard.id, db)
+        try EventTable.append(.damage(of: shard.digest, damage.detail, revisions), db)
+        return revisions
+    }
+
+    func log(_ damage: BlobDamage, of shard: ShardTable.Entry, _ revisions: [String]) {
+        logger.error("shard \(shard.digest.short): \(damage.detail); affects \(revisions.joined(separator: ", "))")
     }
 }

@@ -24,21 +24,29 @@ extension Store {
     public func pullBlocking(_ request: PullRequest, work: Work = Work()) throws -> PullSummary {
         try requireOwnBlobs()
         return try firstOrigin(for: request) { origin, url in
-            let summary = try fetches.during(request.model, from: url, work) {
-                switch origin {
-                case let origin as any ModelOrigin:
-                    try Pull(store: self, request: request, origin: origin, url: url, work: work).run()
-                case let origin as any ManifestOrigin:
-                    try ManifestPull(store: self, request: request, origin: origin, url: url, work: work).run()
-                default:
-                    throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
-                }
-            }
+            let pull = try originPull(request, from: origin, at: url, work)
+            let summary = try fetches.during(request.model, from: url, work) { try pull.run() }
             if summary.fetched > 0 {
                 let name = RevisionName.text(summary.model, version: summary.version, digest: summary.digest)
                 record(StoreEvent(.fetched, name, bytes: summary.fetched, detail: "from \(url)"))
             }
             return summary
+        }
+    }
+
+    /// The pull of a request from one of its origins.
+    ///
+    /// - Throws: ``FetchError`` if the origin cannot list models.
+    func originPull(
+        _ request: PullRequest, from origin: any Origin, at url: String, _ work: Work
+    ) throws -> any OriginPull {
+        switch origin {
+        case let origin as any ModelOrigin:
+            Pull(store: self, request: request, origin: origin, url: url, work: work)
+        case let origin as any ManifestOrigin:
+            ManifestPull(store: self, request: request, origin: origin, url: url, work: work)
+        default:
+            throw FetchError.unusable(url: url, reason: "serves single shards, and cannot list models")
         }
     }
 

@@ -11,25 +11,20 @@ extension Store {
     ///
     /// - Parameter file: the path of the file: that of the blob, or one in `quarantine/`, which becomes the blob.
     /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
-    ///   moved to `quarantine/`.
+    ///   moved to `quarantine/`, so that no later call hashes it, and its shard is listed as quarantined.
     func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
-        guard let descriptor = try FileDescriptor.openIfPresent(file) else { return false }
         let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        let found: ContentDigest?
-        do {
-            found = try Self.digest(of: descriptor, bytes: shard.bytes, buffer) { _ in try work.check() }
-        } catch let error as FileError where error.isUnreadable {
-            found = nil
-        }
+        let damage = try damage(of: shard, in: file, buffer) { _ in try work.check() }
+        if damage?.state == .missing { return false }
         let blob = blobs.path(shard.digest)
         return try catalog.write { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state != .present else { return false }
-            guard found == shard.digest else {
-                // The damaged file of an evicted shard is garbage.
-                if file == blob, row.state != .evicted {
-                    try moveToQuarantine(shard.digest)
-                    try ShardTable.mark(shard.digest, as: .quarantined, db)
-                }
+            if let damage {
+                guard file == blob else { return false }
+                try moveToQuarantine(shard.digest)
+                try ShardTable.mark(shard.digest, as: .quarantined, db)
+                // The damage of a shard in another state is recorded already.
+                if row.state == .evicted { log(damage, of: row, try Self.recordDamage(damage, of: row, db)) }
                 return false
             }
             if file != blob {
@@ -50,10 +45,10 @@ extension Store {
     }
 
     /// The evicted shards that no origin has.
-    static func lostEvicted(_ db: Database) throws -> [ShardTable.Entry] {
+    static func lostEvicted(_ db: Database) throws -> Set<ContentDigest> {
         var lost: Set<ContentDigest> = []
         _ = try AbsentShards.count(of: nil, db) { _, digest in lost.insert(digest) }
-        return lost.isEmpty ? [] : try ShardTable.evicted(db).filter { lost.contains($0.digest) }
+        return lost
     }
 
     /// Moves a damaged blob to `quarantine/`, durably. Call it under the write lock. An earlier file of the shard stays

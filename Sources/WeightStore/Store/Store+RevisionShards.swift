@@ -49,13 +49,13 @@ extension Store {
         }
     }
 
-    /// Sets several refs of a model in one transaction.
+    /// Sets several refs of a model, which another store or a bucket holds, in one transaction.
     package func setRefs(_ refs: [String: ContentDigest], of model: String) throws {
         try change().commit { db in
             var id: Int64?
             for (ref, digest) in refs {
                 let row = try RevisionRow.find("\(model)@\(digest.hex)", db)
-                try RefTable.move(try RefName.check(ref), of: row.model, to: row.id, db)
+                try RefTable.move(try RefName.checkStored(ref), of: row.model, to: row.id, db)
                 id = row.model
             }
             return ((), id.map { [$0] } ?? [])

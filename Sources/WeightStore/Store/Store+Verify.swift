@@ -146,7 +146,9 @@ extension Store {
     /// - Returns: their number.
     private func reinstateLostShards(_ work: Work) throws -> Int {
         var count = 0
-        let lost = try catalog.read { db in try ShardTable.lost(db) + Self.lostEvicted(db) }
+        let lost = try catalog.read { db in
+            try ShardTable.lost(db) + Self.lostEvicted(db).compactMap { try ShardTable.find($0, db) }
+        }
         // A shard may have several files there: one for each time that it was damaged.
         let quarantine = lost.isEmpty ? [] : try FileSystem.entries(path + "/quarantine")
         for shard in lost {
