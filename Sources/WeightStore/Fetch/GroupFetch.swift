@@ -63,7 +63,8 @@ struct GroupFetch {
     func run(_ digests: [ContentDigest]) throws -> [ContentDigest: Result<Void, any Error>] {
         var results: [ContentDigest: Result<Void, any Error>] = [:]
         if store.access.isReadOnly { return results }
-        var rest = digests[...]
+        var seen: Set<ContentDigest> = []
+        var rest = digests.filter { seen.insert($0).inserted }[...]
         while !rest.isEmpty {
             try work.check()
             let sizes = try store.catalog.read { db in
