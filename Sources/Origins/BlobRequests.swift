@@ -14,13 +14,14 @@ enum BlobRequests {
     ) throws {
         let start = request.start
         let parts = OrderedFetch.cut(request.end - start).map {
-            OrderedFetch.Part(offset: start + $0.lowerBound, shardOffset: start + $0.lowerBound, length: $0.count)
+            OrderedFetch.Part(offset: start + $0.lowerBound, length: $0.count)
         }
         try OrderedFetch.fetch(
             parts, work,
             { part, memory, work in
                 try transport.fill(memory, from: resource, at: part.offset, work)
-            }, body)
+            }
+        ) { number, bytes in try body(parts[number].offset, bytes) }
     }
 
     /// The most shards that a sample looks for.

@@ -71,18 +71,22 @@ public final class HubOrigin: ModelOrigin {
         _ request: ShardRequest, _ work: Work, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let file = resource(model: request.model, commit: request.commit, path: request.path, bytes: nil)
-        let parts = request.missing.flatMap { piece in
-            OrderedFetch.cut(piece.length).map { part in
-                OrderedFetch.Part(
-                    offset: piece.fileOffset + part.lowerBound, shardOffset: piece.shardOffset + part.lowerBound,
-                    length: part.count)
-            }
-        }
+        // A pack may have thousands of tensors, which are neighbours in the file.
+        let ranges = JoinedRange.join(
+            request.missing.map { JoinedRange.Part(shard: 0, $0) }, atMost: OrderedFetch.partBytes)
+        let parts = ranges.map { OrderedFetch.Part(offset: $0.offset, length: $0.length) }
         try OrderedFetch.fetch(
             parts, work,
             { [transport] part, memory, work in
                 try transport.fill(memory, from: file, at: part.offset, work)
-            }, body)
+            }
+        ) { number, bytes in
+            for part in ranges[number].parts {
+                let first = ranges[number].offset(of: part)
+                try body(
+                    part.piece.shardOffset, UnsafeRawBufferPointer(rebasing: bytes[first..<first + part.piece.length]))
+            }
+        }
     }
 
     /// A request to the hub itself.

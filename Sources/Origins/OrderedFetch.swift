@@ -7,7 +7,6 @@ import WeightStore
 enum OrderedFetch {
     struct Part: Sendable {
         var offset: Int
-        var shardOffset: Int
         var length: Int
     }
 
@@ -41,12 +40,12 @@ enum OrderedFetch {
     ///
     /// - Parameters:
     ///   - read: fills memory with a part; called on several threads at once.
-    ///   - body: receives the parts in order, on the caller's thread.
+    ///   - body: receives the number and the bytes of each part, in order, on the caller's thread.
     /// - Throws: the first error of `read` or `body`; `CancellationError`.
     static func fetch(
         _ parts: [Part], _ work: Work,
         _ read: @escaping @Sendable (Part, UnsafeMutableRawBufferPointer, Work) throws -> Void,
-        _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+        _ body: (_ part: Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let shared = Shared()
         // Signalled, not created with a value: a semaphore must not be released below its initial value, and some parts
@@ -84,7 +83,7 @@ enum OrderedFetch {
             shared.work.cancel()
             shared.slots.signal()
         }
-        for (index, part) in parts.enumerated() {
+        for index in parts.indices {
             var result: Result<[UInt8], any Error>?
             while result == nil {
                 result = shared.state.withLock { $0.done.removeValue(forKey: index) }
@@ -94,7 +93,7 @@ enum OrderedFetch {
                     throw CancellationError()
                 }
             }
-            try result!.get().withUnsafeBytes { try body(part.shardOffset, $0) }
+            try result!.get().withUnsafeBytes { try body(index, $0) }
             shared.slots.signal()
         }
     }

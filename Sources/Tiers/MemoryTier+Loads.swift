@@ -9,6 +9,8 @@ extension MemoryTier {
         let medium: any TierMedium
         let reservation: Reservation
         let work: Work
+        /// The first request that waits for the shard.
+        let request: ObjectIdentifier
         let start = ContinuousClock.now
         /// Whether the shard's file is fetched first.
         var isFetched = false
@@ -33,7 +35,7 @@ extension MemoryTier {
         let shard = first.shard
         var load = first
         load.isFetched = true
-        fetcher.start(shard.digest, after: error, load.work) { [self, load] fetched in
+        let completion: @Sendable (Result<Void, any Error>) -> Void = { [self, load] fetched in
             if case .failure(let error) = fetched { return finishLoad(load, .failure(error)) }
             load.medium.load(
                 shard, at: path(shard.digest), into: load.reservation, load.work
@@ -43,6 +45,10 @@ extension MemoryTier {
                 finishLoad(load, result)
             }
         }
+        fetcher.start(
+            .init(
+                digest: shard.digest, bytes: shard.shardBytes, error: error, work: load.work, completion: completion),
+            for: load.request)
     }
 
     /// Leases a shard whose copies are queued to the requests that need no more.
@@ -83,7 +89,8 @@ extension MemoryTier {
                 let flight = InFlightLoad(shard: shard, requests: requests)
                 state.inFlight[shard.key] = flight
                 again = PreparedLoad(
-                    shard: shard, medium: load.medium, reservation: load.reservation, work: flight.work)
+                    shard: shard, medium: load.medium, reservation: load.reservation, work: flight.work,
+                    request: requests.first.map { ObjectIdentifier($0) } ?? load.request)
                 return nil
             }
             state.loading -= shard.bytes

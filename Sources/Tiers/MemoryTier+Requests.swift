@@ -169,7 +169,9 @@ extension MemoryTier {
             request.expect()
             let flight = InFlightLoad(shard: shard, requests: [request])
             state.inFlight[shard.key] = flight
-            return PreparedLoad(shard: shard, medium: medium, reservation: reservation, work: flight.work)
+            return PreparedLoad(
+                shard: shard, medium: medium, reservation: reservation, work: flight.work,
+                request: ObjectIdentifier(request))
         }
     }
 }

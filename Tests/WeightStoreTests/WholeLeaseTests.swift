@@ -124,7 +124,7 @@ import Testing
         let absent = try #require(try store.revision("model").tensorEntries().last?.shard)
         try FileManager.default.removeItem(atPath: store.blobPath(absent))
         // An origin that never answers.
-        store.tiers.fetches { _, _, work in
+        store.tiers.fetches { _, work, _ in
             for _ in 0..<6000 {
                 try work.check()
                 usleep(10_000)

@@ -75,12 +75,15 @@ struct Syncer: Sendable {
             .sorted { ($0.depth, $0.shard.digest) < ($1.depth, $1.shard.digest) }
         inFlight.expect(seen)
         defer { inFlight.forget(seen) }
-        try ParallelWork.run(ordered.map(\.shard)) { [store, inFlight] shard in
+        let groups = ShardBatch.cut(ordered.map(\.shard), bytes: \.bytes)
+        try ParallelWork.run(groups) { [store, inFlight] group in
             if isStale() { throw CancellationError() }
-            try work.check()
-            try store.refetch(shard.digest, onUse: false, work)
-            inFlight.arrived(shard.digest)
-            work.advance(shard.bytes)
+            let bytes = Dictionary(uniqueKeysWithValues: group.map { ($0.digest, $0.bytes) })
+            try store.refetch(group: group.map(\.digest), onUse: false, work) { digest, result in
+                try result.get()
+                inFlight.arrived(digest)
+                work.advance(bytes[digest] ?? 0)
+            }
         }
         for item in changes {
             try store.setRefs(item.refs, of: item.versions.model)

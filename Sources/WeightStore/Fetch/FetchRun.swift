@@ -2,7 +2,6 @@ import Dispatch
 import Files
 import ModelFormats
 import Support
-import Synchronization
 
 /// Fetches shards from a hub: several ranges concurrently, each through one buffer into its shards.
 ///
@@ -34,8 +33,7 @@ final class FetchRun: Sendable {
     private let open = DispatchGroup()
     /// nil while a lane has it.
     private let queue: AwaitedState<FetchQueue?>
-    /// The current size of a range, in bytes.
-    private let rangeBytes = Atomic<Int>(1 << 20)
+    private let rangeSize = RangeSize(atMost: BufferPool.bufferBytes)
 
     /// - Parameter makeRoom: evicts until the bytes that are about to be committed fit the quota.
     init(
@@ -90,7 +88,7 @@ final class FetchRun: Sendable {
                 guard let job = try nextJob() else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
-                adapt(to: ContinuousClock.now - start)
+                rangeSize.adapt(to: ContinuousClock.now - start)
             } catch {
                 failure.record(error)
                 return openShards.stop()
@@ -107,15 +105,7 @@ final class FetchRun: Sendable {
         // Swapped, not assigned: a second reference would make the next lane copy the queue.
         defer { queue.change { swap(&$0, &own) } }
         guard failure.first == nil else { return nil }
-        return try own?.next(atMost: rangeBytes.load(ordering: .relaxed), open: begin)
-    }
-
-    private func adapt(to duration: Duration) {
-        let bytes = rangeBytes.load(ordering: .relaxed)
-        if duration < .milliseconds(250), bytes < BufferPool.bufferBytes {
-            rangeBytes.store(bytes * 2, ordering: .relaxed)
-        }
-        if duration > .seconds(1), bytes > 256 << 10 { rangeBytes.store(bytes / 2, ordering: .relaxed) }
+        return try own?.next(atMost: rangeSize.bytes, open: begin)
     }
 
     private func process(_ job: FetchJob, _ buffer: Buffer) throws {

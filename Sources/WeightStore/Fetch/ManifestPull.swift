@@ -6,7 +6,7 @@ import Support
 /// The steps of a pull from an origin that holds manifests and shards under their digests.
 ///
 /// The manifest names every shard, so all rows are made at once: absent shards have the same state as evicted ones, and
-/// are fetched in the same way (`Store.refetch`), each checked by its own digest.
+/// are fetched in the same way (`Store.refetch(group:)`), each checked by its own digest.
 struct ManifestPull: OriginPull {
     let store: Store
     let request: PullRequest
@@ -75,10 +75,12 @@ struct ManifestPull: OriginPull {
         try store.checkRoom(for: bytes)
         work.expect(bytes)
         let (store, work) = (store, work)
-        try ParallelWork.run(missing.sorted { $0.key < $1.key }) { shard in
-            try work.check()
-            try store.refetch(shard.key, onUse: false, work)
-            work.advance(shard.value)
+        let groups = ShardBatch.cut(missing.sorted { $0.key < $1.key }, bytes: \.value)
+        try ParallelWork.run(groups) { group in
+            try store.refetch(group: group.map(\.key), onUse: false, work) { digest, result in
+                try result.get()
+                work.advance(missing[digest] ?? 0)
+            }
         }
     }
 

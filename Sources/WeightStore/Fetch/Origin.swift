@@ -85,6 +85,8 @@ public struct ShardRequest: Sendable, Equatable {
     public internal(set) var start = 0
     /// The end of the bytes to fetch: those behind are not needed.
     public internal(set) var end: Int
+    /// The size of the file, in bytes; nil if it is unknown.
+    public internal(set) var fileBytes: Int?
 
     /// A request for a whole shard.
     public init(digest: ContentDigest, bytes: Int, model: String, commit: String, path: String, pieces: [Piece]) {

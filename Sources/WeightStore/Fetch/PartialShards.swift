@@ -30,6 +30,9 @@ struct PartialShards: Sendable {
 
     private static let timeout = Duration.seconds(10)
 
+    /// The partial file of a shard with a known digest.
+    func path(of digest: ContentDigest) -> String { path(of: "shard-\(digest)", at: 0) }
+
     func path(of file: String, at offset: Int) -> String { "\(path)/\(Self.boot)-\(file)-\(offset)" }
 
     /// Opens the partial file of a shard with a known digest, or creates it.
@@ -38,7 +41,7 @@ struct PartialShards: Sendable {
     ///
     /// - Throws: ``StorageError/busy(what:holder:)`` if it is locked for 10 seconds; `CancellationError`.
     func open(_ digest: ContentDigest, _ wait: LockWait) throws -> StagedFile {
-        let path = path(of: "shard-\(digest)", at: 0)
+        let path = path(of: digest)
         var opened: StagedFile?
         _ = try wait.within(Self.timeout).wait(for: path) {
             LockHolder.all(of: path)

@@ -18,8 +18,10 @@ struct WantedShard {
         let places = try Row.fetchAll(
             db.cachedStatement(
                 sql: """
-                    SELECT revision_origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id
+                    SELECT revision_origin.url, model.name AS model, revision.commit_id, revision_file.path, extent.file_id,
+                           file.bytes
                     FROM extent
+                    JOIN file ON file.id = extent.file_id
                     JOIN revision_file ON revision_file.file_id = extent.file_id
                     JOIN revision ON revision.id = revision_file.revision_id
                     JOIN revision_origin ON revision_origin.revision_id = revision.id
@@ -35,12 +37,11 @@ struct WantedShard {
             let pieces = try ExtentTable.pieces(of: shard, in: place.value("file_id"), db).map {
                 ShardRequest.Piece(fileOffset: $0.fileOffset, shardOffset: $0.shardOffset, length: $0.length)
             }
-            return try (
-                url: place.value("url") as String,
-                request: ShardRequest(
-                    digest: digest, bytes: shard.bytes, model: place.value("model"), commit: place.value("commit_id"),
-                    path: place.path("path"), pieces: pieces)
-            )
+            var request = try ShardRequest(
+                digest: digest, bytes: shard.bytes, model: place.value("model"), commit: place.value("commit_id"),
+                path: place.path("path"), pieces: pieces)
+            request.fileBytes = try place.size("bytes")
+            return (url: try place.value("url") as String, request: request)
         }
         return WantedShard(digest: digest, bytes: shard.bytes, state: shard.state, sources: sources)
     }

@@ -130,7 +130,7 @@ final class ShardWriter {
         hash(run)
     }
 
-    /// Makes the added bytes durable. Bytes that were not added are zero.
+    /// Syncs a large file, seals a small one, as ``finish()``. Bytes that were not added are zero.
     ///
     /// - Returns: the digest of the shard.
     func finishAdding() throws -> ContentDigest {
@@ -141,7 +141,7 @@ final class ShardWriter {
             (hasher, hashed, head) = (SHA256(), 0, nil)
             try hashFile(to: bytes)
         }
-        try staged?.finish()
+        try bytes < Self.grouped ? staged?.seal() : staged?.finish()
         return ContentDigest(hasher.finalize())
     }
 

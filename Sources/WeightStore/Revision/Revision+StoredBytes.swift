@@ -99,6 +99,9 @@ extension Revision {
         for _ in 0..<Self.mostRounds {
             let absent = stored.lost.filter { passed[$0.key] == nil }
             if absent.isEmpty { break }
+            let evicted = stored.runs.map(\.digest).filter { absent[$0]?.isEvicted == true }
+            // Those without a result are fetched below, which also reports why they fail.
+            if absent.count > 1 { _ = try GroupFetch(store: store, onUse: true, work: work).run(evicted) }
             for (digest, lost) in absent { passed[digest] = try store.recover(from: lost.error, work) }
             stored = try self.stored(fetched, range)
         }

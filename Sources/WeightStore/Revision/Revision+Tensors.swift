@@ -86,6 +86,9 @@ extension Revision {
 
     /// Maps each shard once, and counts the access.
     private func map(_ rows: [TensorPlacement]) throws -> [Tensor] {
+        let absent = rows.filter { $0.state != .present }.compactMap(\.entry.shard)
+        // Those without a result are fetched below, which also reports why they fail.
+        if absent.count > 1 { _ = try GroupFetch(store: store, onUse: true, work: store.missWork).run(absent) }
         var blobs: [ContentDigest: MappedBlob] = [:]
         let tensors = try rows.map { row in
             guard let digest = row.entry.shard else {

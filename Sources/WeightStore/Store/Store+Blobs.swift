@@ -96,8 +96,22 @@ extension Store {
                 digest: facts.digest, path: blobs.path(facts.digest))
         }
         var recovery: StoredBytes.Recovery?
-        if recovers { recovery = { try self.recover(from: $0, work) } }
+        if recovers {
+            recovery = { error in
+                if case .missing(_, let digest) = error { try self.fetch(digest, andNextOf: content, work) }
+                return try self.recover(from: error, work)
+            }
+        }
         return try StoredBytes(0..<offset, runs: runs, hold: nil, recovery: recovery)
+    }
+
+    /// Fetches an absent shard of a file that is read in order, and the absent ones behind it, as a group. Shards that
+    /// cannot be fetched stay absent.
+    private func fetch(_ digest: ContentDigest, andNextOf content: FileContent, _ work: Work) throws {
+        guard let first = content.shards.firstIndex(where: { $0.digest == digest }) else { return }
+        var batch = ShardBatch()
+        let group = content.shards[first...].prefix { batch.add(bytes: $0.bytes) }
+        _ = try GroupFetch(store: self, onUse: true, work: work).run(group.map(\.digest))
     }
 
     /// Reads the header of a stored file in the format that its bytes have.

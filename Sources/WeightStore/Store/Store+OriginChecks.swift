@@ -308,20 +308,22 @@ extension Store {
     public func fetchEvicted(of name: String, work: Work = Work()) throws {
         let shards = try catalog.read { db in
             let revision = try RevisionRow.find(name, db).id
-            return try ContentDigest.fetchAll(
+            return try Row.mapAll(
                 db,
                 sql: """
-                    SELECT digest FROM shard
+                    SELECT digest, bytes FROM shard
                     WHERE state = 'evicted' AND id IN (
                       SELECT extent.shard_id
                       FROM revision_file JOIN extent ON extent.file_id = revision_file.file_id
                       WHERE revision_file.revision_id = ?)
                     ORDER BY id
-                    """, arguments: [revision])
+                    """, arguments: [revision]
+            ) { row in
+                (digest: try row.value("digest") as ContentDigest, bytes: try row.size("bytes"))
+            }
         }
-        try ParallelWork.run(shards) { [self] digest in
-            try work.check()
-            try refetch(digest, work: work)
+        try ParallelWork.run(ShardBatch.cut(shards, bytes: \.bytes)) { [self] group in
+            try refetch(group: group.map(\.digest), onUse: true, work) { _, result in try result.get() }
         }
     }
 }

@@ -39,17 +39,48 @@ extension Store {
         // A small shard may be fetched, and others evicted for it, before anything else looks at the work.
         try work.check()
         try makeRoomForFetch(wanted.bytes, work)
+        let fetched = try fetchBytes(of: wanted, onUse: onUse, work)
+        guard try commit([fetched], onUse: onUse, work).contains(digest) else {
+            throw StorageError.missing(path: blobs.path(digest), digest: digest)
+        }
+    }
+
+    /// Fetches absent shards, small ones in groups (`GroupFetch`), the others one after another. Blocks.
+    ///
+    /// - Parameters:
+    ///   - digests: shards that are neighbours in their file should be neighbours here. Each shard once.
+    ///   - onUse: as in ``refetch(_:onUse:_:)``.
+    ///   - completed: receives the result of each shard, as soon as it is known; an error that it throws ends the call.
+    /// - Throws: errors of `completed`; `CancellationError`.
+    package func refetch(
+        group digests: [ContentDigest], onUse: Bool, _ work: Work,
+        completed: (_ digest: ContentDigest, _ result: Result<Void, any Error>) throws -> Void
+    ) throws {
+        var rest = digests
+        if digests.count > 1 {
+            let group = try GroupFetch(store: self, onUse: onUse, work: work).run(digests)
+            rest = digests.filter { group[$0] == nil }
+            for digest in digests { if let result = group[digest] { try completed(digest, result) } }
+        }
+        for digest in rest {
+            try work.check()
+            try completed(digest, Result { try refetch(digest, onUse: onUse, work) })
+        }
+    }
+
+    /// Fetches the bytes of an absent shard, whose lock the caller holds, from the nearest origin that has it.
+    func fetchBytes(of wanted: WantedShard, onUse: Bool, _ work: Work) throws -> FetchedShard {
+        var fetched: FetchedShard?
         try fromNearestOrigin(wanted, work) { source, origin in
-            guard onUse else { return try fetch(wanted, source, origin, work) }
+            guard onUse else { return fetched = try fetch(wanted, source, origin, work) }
             let progress = Work()
             try fetches.during(source.request.model, from: source.url, progress) {
                 progress.expect(wanted.bytes)
-                try fetch(wanted, source, origin, work, progress)
+                fetched = try fetch(wanted, source, origin, work, progress)
             }
-            catalog.activity.add(1, to: .misses, SourceKind.disk.rawValue)
-            catalog.activity.addFetch(
-                of: source.request.model, from: source.url.withoutURLSecrets, bytes: wanted.bytes)
         }
+        guard let fetched else { throw StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest) }
+        return fetched
     }
 
     /// Reads an absent shard from the nearest origin that has it, into memory only: it is what ``refetch(_:work:)`` does
@@ -169,7 +200,7 @@ extension Store {
     }
 
     /// Measures one request to an origin.
-    private func measuring(_ url: String, _ body: (inout RequestMeter) throws -> Void) rethrows {
+    func measuring(_ url: String, _ body: (inout RequestMeter) throws -> Void) rethrows {
         var meter = RequestMeter()
         try body(&meter)
         catalog.activity.add(meter.values(origin: url))
@@ -218,7 +249,7 @@ extension Store {
     private func fetch(
         _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ work: Work,
         _ progress: Work? = nil
-    ) throws {
+    ) throws -> FetchedShard {
         let digest = wanted.digest
         let start = ContinuousClock.now
         while true {
@@ -227,7 +258,11 @@ extension Store {
             try shard.hashWrittenBytes()
             try fetchRest(of: shard, wanted, source, origin, work, progress)
             let found = try shard.finishAdding()
-            if found == digest { return try save(shard, wanted, from: source.url, since: start, work) }
+            if found == digest {
+                return FetchedShard(
+                    digest: digest, bytes: wanted.bytes, staged: shard.staged, url: source.url,
+                    model: source.request.model, seconds: (ContinuousClock.now - start) / .seconds(1))
+            }
             try shard.remove()
             // The bytes of an earlier attempt may be wrong: fetch all of them from this origin.
             guard shard.have > 0 else {
@@ -261,30 +296,8 @@ extension Store {
         }
     }
 
-    private func save(
-        _ shard: ShardWriter, _ wanted: WantedShard, from url: String, since start: ContinuousClock.Instant,
-        _ work: Work
-    ) throws {
-        let digest = wanted.digest
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
-        try catalog.write(work: work) { db in
-            // The row was removed meanwhile, and a blob without a row would be garbage.
-            guard let row = try ShardTable.find(digest, db) else {
-                try shard.remove()
-                throw StorageError.missing(path: blobs.path(digest), digest: digest)
-            }
-            if let staged = shard.staged { try blobs.install([(staged, .init(digest: digest, kind: .shard))]) }
-            try ShardTable.markFetched(digest, seconds: seconds, db)
-            if row.state == .missing || row.state == .quarantined {
-                let revisions = try Self.revisions(holding: row.id, db)
-                try EventTable.append(.repair(of: digest, "fetched again from \(url)", revisions), db)
-            }
-        }
-        evictInBackground()
-    }
-
     /// Whether trying another origin would not help.
-    private static func isFatalForAllOrigins(_ error: any Error) -> Bool {
+    static func isFatalForAllOrigins(_ error: any Error) -> Bool {
         switch error {
         case FileError.diskFull, StorageError.catalogDamaged, is CancellationError: true
         default: false

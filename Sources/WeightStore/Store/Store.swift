@@ -48,6 +48,8 @@ public final class Store: Sendable {
     let background: BackgroundEviction
     let passing = PassedThrough()
     let fetches = RunningFetches()
+    /// The bytes of a group of shards that is fetched.
+    let groupSize = RangeSize(atMost: ShardBatch.mostBytes)
     let statistics: StatisticsWriter
     let removals = RemovalWatch()
     let logger: Logger
@@ -135,11 +137,21 @@ public final class Store: Sendable {
         } writeStatistics: {
             statistics.write()
         }
-        tiers.fetches { [weak self] digest, error, work in
+        tiers.fetches { [weak self] misses, work, completed in
             // The store was closed, and its origins with it.
             guard let self else { throw CancellationError() }
-            if let error = error as? StorageError { try setAsideIfDamaged(digest, after: error, work) }
-            try refetch(digest, work: work)
+            var digests: [ContentDigest] = []
+            for miss in misses {
+                do {
+                    if let error = miss.error as? StorageError {
+                        try setAsideIfDamaged(miss.digest, after: error, work)
+                    }
+                    digests.append(miss.digest)
+                } catch {
+                    completed(miss.digest, .failure(error))
+                }
+            }
+            try refetch(group: digests, onUse: true, work, completed: completed)
         }
         withExtendedLifetime(opening) {}
         opening = nil
