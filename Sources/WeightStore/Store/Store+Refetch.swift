@@ -46,6 +46,7 @@ extension Store {
                 progress.expect(wanted.bytes)
                 try fetch(wanted, source, origin, work, progress)
             }
+            work.noteSupplier(source.url.withoutURLSecrets)
             catalog.activity.add(1, to: .misses, SourceKind.disk.rawValue)
             catalog.activity.addFetch(
                 of: source.request.model, from: source.url.withoutURLSecrets, bytes: wanted.bytes)
@@ -77,6 +78,7 @@ extension Store {
             guard found == digest else {
                 throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
             }
+            work.noteSupplier(source.url.withoutURLSecrets)
         }
         passing.add(memory, digest)
         return memory

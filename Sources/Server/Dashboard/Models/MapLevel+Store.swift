@@ -43,15 +43,17 @@ extension MapLevel {
 
     /// The shards of a layer.
     ///
-    /// - Parameter layer: nil for the shards outside layers.
-    init(shards map: DiskMap, of model: String, layer: Int?) {
+    /// - Parameters:
+    ///   - layer: nil for the shards outside layers.
+    ///   - names: the tensors or the file that a shard holds.
+    init(shards map: DiskMap, of model: String, layer: Int?, holding names: [ContentDigest: [String]]) {
         let tiles = map.groups.flatMap { group in
             group.layers.filter { $0.layer == layer }.flatMap { part in
                 part.shards.map { shard in
                     Tile(
-                        name: shard.digest.short,
-                        detail: [shard.kind.rawValue, Self.sharing(group, model)].filter { !$0.isEmpty }
-                            .joined(separator: ", "),
+                        name: Self.label(names[shard.digest] ?? []) ?? shard.digest.short,
+                        detail: [shard.kind.rawValue, shard.digest.short, Self.sharing(group, model)]
+                            .filter { !$0.isEmpty }.joined(separator: ", "),
                         bytes: shard.bytes, absent: shard.state == .present ? 0 : shard.bytes, heat: shard.heat,
                         isShared: group.models.count > 1, link: nil)
                 }
@@ -76,6 +78,10 @@ extension MapLevel {
     }
 
     private static func link(_ model: String) -> String { ModelPage.map(model) }
+
+    private static func label(_ names: [String]) -> String? {
+        names.first.map { names.count > 1 ? "\($0) and \(names.count - 1) more" : $0 }
+    }
 
     private static func sharing(_ group: DiskMap.Group, _ model: String) -> String {
         let others = group.models.filter { $0 != model }

@@ -107,7 +107,11 @@ enum ModelPage {
             <rect class="place-fill" width="16" height="12"/>\(sign(place))</svg> \(word(place))</li>
             """
         }
-        return "<ul class=\"legend\" aria-label=\"Places\">\(keys)</ul><ol class=\"strip\">\(cells)</ol>"
+        return """
+            <ul class="legend" aria-label="Places">\(keys)</ul><ol class="strip">\(cells)</ol>
+            <p class="note">RAM and GPU: the tiers of this server, and of processes that lease the whole version. What other \
+            processes hold of single layers is not known here; “In use by” has their sums.</p>
+            """
     }
 
     private static func sign(_ place: ModelDetails.Cell.Place) -> HTML {
