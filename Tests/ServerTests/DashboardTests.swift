@@ -1,4 +1,6 @@
 import Foundation
+import GRDB
+import Storage
 import TestSupport
 import Testing
 import WeightStore
@@ -174,6 +176,49 @@ struct DashboardTests {
         #expect(try await server.get("/disk?model=org/nowhere").status == 404)
     }
 
+    @Test("the map of a layer names the tensors and files of its shards")
+    func tensors() async throws {
+        let server = try await TestServer.shared.value
+        func names(_ layer: String) async throws -> [String] {
+            let level = try await server.get("/api/weightstore/disk?model=org/base&layer=\(layer)").object()
+            return (level["tiles"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String }
+        }
+        let tensors = try await onThread {
+            try server.store.revision("org/base").tensorEntries(layer: 1).map(\.name)
+        }
+        let shown = try await names("1")
+        #expect(!shown.isEmpty && shown.allSatisfy { name in tensors.contains { name.hasPrefix($0) } }, "\(shown)")
+        #expect(try await names("none").contains("config.json"))
+    }
+
+    @Test("a catalog that cannot be read: the page, its sections and a model's page show the reason, with status 500")
+    func unreadable() async throws {
+        let server = try await TestServer()
+        let catalog = server.directory("store/store.db")
+        try await onThread {
+            try DatabaseQueue(path: catalog).write { db in
+                try db.execute(sql: "PRAGMA legacy_alter_table = ON; ALTER TABLE model RENAME TO lost")
+            }
+        }
+        for path in ["/models", "/models/org/base", "/models?part=rows"] {
+            let page = try await server.get(path)
+            #expect(page.status == 500 && page["content-type"] == "text/html; charset=utf-8", "\(path)")
+            #expect(page.text.contains("This part cannot be read") && page.text.contains("model"), "\(path)")
+            #expect(page.text.hasPrefix("<!doctype html>") != path.contains("part="), "\(path)")
+        }
+        let overview = try await server.get("/").text
+        #expect(overview.contains("id=\"models-body\"") && overview.contains("This part cannot be read"))
+        #expect(try await server.get("/api/weightstore/models").status == 500)
+        #expect(server.log.lines.contains { $0.hasPrefix("error /models: ") })
+    }
+
+    @Test("the reason of a failure is text, without the secrets of its URLs")
+    func reason() {
+        let failure = FetchError.disconnected(url: "https://me:word@hub.example/<b>", reason: "no route", attempts: 1)
+        let text = FailureSection.html(failure).text
+        #expect(text.contains("hub.example/&lt;b&gt;") && !text.contains("word"))
+    }
+
     @Test("the updates are events with sections, and end when the server stops")
     func updates() async throws {
         let server = try await TestServer()
@@ -254,6 +299,25 @@ struct DashboardTests {
 
 /// The pictures of the dashboard.
 struct DashboardPictureTests {
+    @Test("a chart of few events has whole numbers at its axis, each once")
+    func wholeNumbers() throws {
+        for (most, labels) in [(1.0, ["0", "1"]), (2, ["0", "1", "2"]), (4, ["0", "1", "2", "3", "4", "5"])] {
+            let chart = Chart(
+                title: "Evictions", unit: .count, form: .columns, series: [.init(name: "disk", values: [most])],
+                interval: 900)
+            let shown = chart.html.text.matches(of: /text-anchor="end">(\d+)</).map { String($0.1) }
+            #expect(shown == labels)
+        }
+    }
+
+    @Test("times below a millisecond are told apart")
+    func shortTimes() {
+        let chart = Chart(
+            title: "Time", unit: .seconds, form: .lines, series: [.init(name: "p50", values: [0.000_08])], interval: 900
+        )
+        #expect(chart.html.text.contains("80 µs") && !chart.html.text.contains(">0 ms<"))
+    }
+
     @Test("labels at the ends of curves keep their order, and do not overlap")
     func labels() {
         let places = Chart.apart([10, 10, 12, 100, 5], least: 0)

@@ -71,7 +71,7 @@ extension MapLevel {
         if !rest.isEmpty {
             shown.append(
                 Tile(
-                    name: "\(rest.count) smaller ones", detail: "", bytes: rest.saturatingSum(\.bytes),
+                    name: "\(rest.count) others", detail: "", bytes: rest.saturatingSum(\.bytes),
                     absent: rest.saturatingSum(\.absent), heat: 0, isShared: false, link: nil))
         }
         self.init(title: title, path: path, tiles: shown, merged: rest.count)
