@@ -222,7 +222,7 @@ class Checks:
         page.wait_for_url(lambda url: "layer=" in url)
         page.goto(server.url + "/")
         page.wait_for_selector("#live[data-state=live]")
-        server.run("tag", "org1/model-0001", "moved", "--store", server.store)
+        server.run("tag", name(0), "moved", "--store", server.store)
         if not wait(page, "document.querySelector('#rows')?.textContent.includes('moved')"):
             self.fail("updates", "a new ref is not shown")
         context.close()
