@@ -15,6 +15,12 @@ struct DashboardPictureTests {
         }
     }
 
+    @Test("a chart without a value has the axis of a day")
+    func noValues() {
+        let chart = Chart(title: "Bytes", unit: .bytes, form: .columns, series: [], interval: 900)
+        #expect(chart.html.text.contains(">−24 h<") && chart.html.text.contains("nothing in this time"))
+    }
+
     @Test("times below a millisecond are told apart")
     func shortTimes() {
         let chart = Chart(

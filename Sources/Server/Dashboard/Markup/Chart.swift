@@ -51,7 +51,7 @@ struct Chart {
                 <text class="axis" x="\(Self.left - 6)" y="\(y + 4)" text-anchor="end">\(unit.text(value))</text>
                 """
         }
-        let day = Double(count * interval)
+        let day = Double(count > 0 ? count * interval : Activity.day)
         let ticks: [HTML] = (0...4).map { tick in
             let x = Self.left + plotWidth * Double(tick) / 4
             let ago = day * (1 - Double(tick) / 4)
