@@ -182,7 +182,7 @@ let serviceTests: [Target] = [
         name: "ServerTests",
         dependencies: [
             "TestSupport", "Support", "ModelFormats", "Storage", "WeightStore", "WireFormats", "Origins", "Server",
-            "Command",
+            "Command", .product(name: "GRDB", package: "GRDB.swift"),
             .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
         ]),
     .testTarget(

@@ -82,7 +82,7 @@ package struct DiskMapPicture {
         } else {
             let tiles = Treemap.tiles(group.layers.map { Self.all($0.sum) }, in: inner)
             for (layer, tile) in zip(group.layers, tiles) where tile.area > 0 {
-                element.append(draw(layer, of: name, in: tile))
+                element.append(draw(layer, of: name, in: tile, isLabeled: hasLabel))
             }
         }
         for (number, line) in lines.enumerated() {
@@ -97,7 +97,10 @@ package struct DiskMapPicture {
         return element
     }
 
-    private func draw(_ layer: DiskMap.Layer, of group: String, in tile: Rectangle) -> SVGElement {
+    /// - Parameter isLabeled: whether the tile may have the layer's number: without the model's name, it says nothing.
+    private func draw(
+        _ layer: DiskMap.Layer, of group: String, in tile: Rectangle, isLabeled: Bool
+    ) -> SVGElement {
         let name = layer.layer.map { "layer \($0)" } ?? "outside layers"
         var element = SVGElement("g").titled(Self.words("\(group), \(name)", layer.sum))
         let shards = layer.shards
@@ -123,7 +126,7 @@ package struct DiskMapPicture {
         }
         if layer.sum.bytes == 0 { heat = 0 }
         let label = layer.layer.map { tile.width >= 76 ? "layer \($0)" : "\($0)" } ?? "outside layers"
-        if tile.height >= 16, TextFit.width(label, size: 11) <= tile.width - 6 {
+        if isLabeled, tile.height >= 16, TextFit.width(label, size: 11) <= tile.width - 6 {
             let isOnHatch = layer.sum.bytes == 0 || (shards.first.map { $0.state != .present } ?? false)
             if isOnHatch {
                 element.append(

@@ -29,9 +29,13 @@ package enum Quantity {
         return (String(format: "%.\(digits)f", value), prefixes[step])
     }
 
-    /// A duration given in seconds: `12 ms`, `1.5 s`, `3 min`.
+    /// A duration given in seconds: `80 µs`, `1.5 ms`, `12 ms`, `1.5 s`, `3 min`.
     package static func seconds(_ seconds: Double) -> String {
         switch seconds {
+        case ..<0: String(format: "%.0f ms", seconds * 1000)
+        case 0: "0 s"
+        case ..<0.0009995: String(format: "%.0f µs", seconds * 1_000_000)
+        case ..<0.00995: String(format: "%.1f ms", seconds * 1000)
         case ..<0.9995: String(format: "%.0f ms", seconds * 1000)
         case ..<10: String(format: "%.1f s", seconds)
         case ..<90: String(format: "%.0f s", seconds)

@@ -28,6 +28,7 @@ public final class Work: Sendable {
     private let done = Atomic<Int>(0)
     private let skipped = Atomic<Int>(0)
     private let label = Mutex("")
+    private let origins = Mutex<[String]>([])
     private let cancelled = Atomic<Bool>(false)
     private let parents: [Work]
     private let handlers = Mutex<[ObjectIdentifier: @Sendable () -> Void]>([:])
@@ -43,6 +44,10 @@ public final class Work: Sendable {
             total: total.load(ordering: .relaxed), done: done.load(ordering: .relaxed),
             skipped: skipped.load(ordering: .relaxed), label: label.withLock { $0 })
     }
+
+    /// The origins that supplied bytes for this work, without secrets, in the order of their first bytes; the first ones if
+    /// there are many.
+    package var suppliers: [String] { origins.withLock { $0 } }
 
     /// Whether this work or one of its parents is cancelled.
     public var isCancelled: Bool { cancelled.load(ordering: .relaxed) || parents.contains(where: \.isCancelled) }
@@ -70,6 +75,17 @@ public final class Work: Sendable {
     public func skip(_ count: Int) { skipped.add(count, ordering: .relaxed) }
     /// Sets the label: the item in progress.
     public func setLabel(_ text: String) { label.withLock { $0 = text } }
+
+    /// The most origins that are noted. A work that never ends, such as the fetches of a store, must not collect all URLs.
+    private static let mostOrigins = 8
+
+    /// Notes for this work and its parents that an origin supplied bytes.
+    ///
+    /// - Parameter url: without secrets.
+    package func noteSupplier(_ url: String) {
+        origins.withLock { if $0.count < Self.mostOrigins, !$0.contains(url) { $0.append(url) } }
+        for parent in parents { parent.noteSupplier(url) }
+    }
 
     /// Calls the handler once, when this work or one of its parents is cancelled; immediately if it already is.
     ///

@@ -2,6 +2,7 @@ import FoundationXML
 import Foundation
 import TestSupport
 import Testing
+import WeightStore
 @testable import Pictures
 
 /// The pictures of `policy simulate --plot` and `du --treemap`, and their layout.
@@ -100,6 +101,17 @@ import Testing
         #expect(page.hasPrefix("<!doctype html>") && page.contains("<table>") && page.contains("org/base + org/tuned"))
         #expect(!page.contains("http://") || page.contains("http://www.w3.org/2000/svg"))
         #expect(try tool("du", "--treemap", directory("disk.png")).status == 64)
+    }
+
+    @Test("a tile without room for its model's name has no layer numbers")
+    func narrowTiles() throws {
+        try TestModel(layers: 2).write(to: directory("base"))
+        let store = try Store(at: directory("store"), create: true)
+        try store.importModelBlocking(ImportRequest(source: directory("base"), name: "org/base"))
+        let wide = DiskMapPicture(try store.diskMap()).drawing().xml
+        #expect(wide.contains("layer 1</text>"))
+        let narrow = DiskMapPicture(try store.diskMap(), width: 70, height: 400).drawing().xml
+        #expect(!narrow.contains(">0</text>") && !narrow.contains(">1</text>"))
     }
 
     @Test("a plot has both ratios, titled axes, lines that differ by dash and marker, and the quota of today")

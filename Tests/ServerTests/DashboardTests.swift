@@ -1,4 +1,6 @@
 import Foundation
+import GRDB
+import Storage
 import TestSupport
 import Testing
 import WeightStore
@@ -174,6 +176,51 @@ struct DashboardTests {
         #expect(try await server.get("/disk?model=org/nowhere").status == 404)
     }
 
+    @Test("the map of a layer names the tensors and files of its shards")
+    func tensors() async throws {
+        let server = try await TestServer.shared.value
+        func names(_ layer: String) async throws -> [String] {
+            let level = try await server.get("/api/weightstore/disk?model=org/base&layer=\(layer)").object()
+            return (level["tiles"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String }
+        }
+        let tensors = try await onThread {
+            try server.store.revision("org/base").tensorEntries(layer: 1).map(\.name)
+        }
+        let shown = try await names("1")
+        #expect(!shown.isEmpty && shown.allSatisfy { name in tensors.contains { name.hasPrefix($0) } }, "\(shown)")
+        #expect(try await names("none").contains("config.json"))
+    }
+
+    @Test(
+        "a catalog that cannot be read: the page, its sections and a model's page show the reason, with the status of a failure"
+    )
+    func unreadable() async throws {
+        let server = try await TestServer()
+        let catalog = server.directory("store/store.db")
+        try await onThread {
+            try DatabaseQueue(path: catalog).write { db in
+                try db.execute(sql: "PRAGMA legacy_alter_table = ON; ALTER TABLE model RENAME TO lost")
+            }
+        }
+        for path in ["/models", "/models/org/base", "/models?part=rows"] {
+            let page = try await server.get(path)
+            #expect([500, 503].contains(page.status) && page["content-type"] == "text/html; charset=utf-8", "\(path)")
+            #expect(page.text.contains("This part cannot be read") && page.text.contains("no such table"), "\(path)")
+            #expect(page.text.hasPrefix("<!doctype html>") != path.contains("part="), "\(path)")
+        }
+        let overview = try await server.get("/").text
+        #expect(overview.contains("id=\"models-body\"") && overview.contains("This part cannot be read"))
+        #expect(try await [500, 503].contains(server.get("/api/weightstore/models").status))
+        #expect(server.log.lines.contains { $0.hasPrefix("error /models: ") })
+    }
+
+    @Test("the reason of a failure is text, without the secrets of its URLs")
+    func reason() {
+        let failure = FetchError.disconnected(url: "https://me:word@hub.example/<b>", reason: "no route", attempts: 1)
+        let text = FailureSection.html(failure).text
+        #expect(text.contains("hub.example/&lt;b&gt;") && !text.contains("word"))
+    }
+
     @Test("the updates are events with sections, and end when the server stops")
     func updates() async throws {
         let server = try await TestServer()
@@ -249,45 +296,5 @@ struct DashboardTests {
         #expect(text.contains("&lt;b&gt;") && text.contains("has not reported yet"))
         let other = try await TestServer.shared.value
         #expect(try await other.get("/fleet").status == 404)
-    }
-}
-
-/// The pictures of the dashboard.
-struct DashboardPictureTests {
-    @Test("labels at the ends of curves keep their order, and do not overlap")
-    func labels() {
-        let places = Chart.apart([10, 10, 12, 100, 5], least: 0)
-        let order = [4, 0, 1, 2, 3].map { places[$0] }
-        #expect(zip(order, order.dropFirst()).allSatisfy { $1 - $0 >= 14 })
-        #expect(places[3] == 100 && places.allSatisfy { $0 >= 0 })
-    }
-
-    @Test(
-        "the axis of a chart ends at 1, 2 or 5 times a power of ten",
-        arguments: [
-            (0.0, 1.0), (0.07, 0.1), (1, 1), (1.01, 2), (3, 5), (700, 1000),
-        ])
-    func ceiling(value: Double, expected: Double) {
-        #expect(abs(Chart.ceiling(value) - expected) < expected * 1e-9)
-    }
-
-    @Test(
-        "coordinates have at most two digits after the point, and no exponent",
-        arguments: [
-            (0.0, "0"), (1.005, "1"), (2.5, "2.5"), (-3.14159, "-3.14"), (0.05, "0.05"), (.infinity, "0"), (1e-12, "0"),
-        ])
-    func coordinates(value: Double, text: String) { #expect(Coordinate.text(value) == text) }
-
-    @Test("a bar says in words what its parts are, and names its marks")
-    func bar() {
-        let tier = TierState(
-            name: "disk", label: "Disk", limit: 100, used: 80,
-            parts: [.init(kind: .pinned, bytes: 30), .init(kind: .onlyCopy, bytes: 50), .init(kind: .free, bytes: 20)],
-            marks: [.init(label: "low 85 %", bytes: 85), .init(label: "high 95 %", bytes: 95)], health: .warning,
-            reasons: ["above <all>"], notes: [])
-        let text = TierSection.html([tier], []).text
-        #expect(text.contains("aria-label=\"Disk: 30 B pinned, 50 B only copy, 20 B free\""))
-        #expect(
-            text.contains("warning: above &lt;all&gt;") && text.contains("low 85 %") && text.contains("80 B of 100 B"))
     }
 }

@@ -56,6 +56,32 @@ struct OperationTests {
         #expect(lines.contains { $0.hasSuffix("request \(id)") })
     }
 
+    @Test("the line of a request for evicted bytes names the origin that supplied them")
+    func originOfBytes() async throws {
+        let server = try await TestServer()
+        try await onThread {
+            for (name, path) in [("org/base", "base"), ("org/tuned", "tuned"), ("single", "base")] {
+                _ = try server.store.addOrigin("file://\(server.directory(path))", to: name)
+            }
+            try server.store.evictBlocking(EvictionRequest(.downTo(0)))
+        }
+        let path = "/org/base/resolve/main/model.safetensors"
+        #expect(try await server.get(path).status == 200)
+        let origin = "fetched from directory \(server.directory("base"))"
+        let tuned = "fetched from directory \(server.directory("tuned"))"
+        #expect(
+            try await eventually {
+                server.log.lines.contains {
+                    $0.contains("GET \(path) 200") && ($0.contains(origin) || $0.contains(tuned))
+                }
+            })
+        #expect(try await server.get(path).status == 200)
+        #expect(
+            try await eventually {
+                server.log.lines.contains { $0.contains("GET \(path) 200") && $0.contains("ms, stored, request") }
+            })
+    }
+
     @Test("a token for some models reads these alone, on every path, and its name is in the log")
     func models() async throws {
         let some = try ModelPatterns(["org/b*"], source: "test")

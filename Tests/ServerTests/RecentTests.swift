@@ -27,6 +27,16 @@ import Testing
         #expect(try await first.value >= 1)
     }
 
+    @Test("a short wait tells a failure from a computation that is late")
+    func outcome() async throws {
+        let failing = Recent<Int>(for: .zero) { throw Failure.first }
+        guard case .failed(Failure.first) = try await failing.outcome(within: .seconds(60)) else {
+            Issue.record("no failure")
+            return
+        }
+        #expect(try await failing.value(within: .seconds(60)) == nil)
+    }
+
     @Test("a value is shared, and an error is not kept")
     func shared() async throws {
         let count = Shared(Atomic<Int>(0))

@@ -115,6 +115,18 @@ struct RegistryTests {
         #expect(try await again.get("/v2/org/gguf/blobs/sha256:\(none)").status == 404)
     }
 
+    @Test("a configuration is found under the name of its own model alone")
+    func configurationOfAnotherModel() async throws {
+        let server = try await TestServer()
+        try await add(["a.gguf": SmallGGUF.bytes(type: 15)], to: server)
+        try await add(["a.gguf": SmallGGUF.bytes(type: 15, seed: 9)], to: server, as: "org/other")
+        let manifest = try await server.get("/v2/org/gguf/manifests/latest").object()
+        let configuration = try #require(manifest["config"] as? [String: Any])
+        let digest = try #require(configuration["digest"] as? String)
+        #expect(try await server.get("/v2/org/gguf/blobs/\(digest)").status == 200)
+        #expect(try await server.get("/v2/org/other/blobs/\(digest)").status == 404)
+    }
+
     @Test("latest is Q4_K_M, else Q8_0, else the first GGUF file by path")
     func latest() async throws {
         let files = [

@@ -2,6 +2,7 @@ import Crypto
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import Support
 import Synchronization
@@ -18,21 +19,25 @@ struct Dashboard: Sendable {
 
     private let data: DashboardData
     private let hasFleet: Bool
+    private let logger: Logger
     private let streams = Shared(Atomic<Int>(0))
 
-    init(_ data: DashboardData) {
+    init(_ data: DashboardData, logger: Logger) {
         self.data = data
+        self.logger = logger
         hasFleet = data.fleet != nil
     }
 
     func answer(_ route: DashboardRoute, _ request: Request) async throws -> Answer {
         let query = Query(request.uri.query ?? "")
         switch route {
-        case .overview: return try await overview(query)
-        case .section(let section): return try await page(section, query)
+        case .overview: return try await readable(request, query) { try await overview(query) }
+        case .section(let section): return try await readable(request, query) { try await page(section, query) }
         case .model(let name):
-            let details = try await data.details(of: name)
-            return try await document("\(name) – WeightStore", at: nil, ModelPage.html(details))
+            return try await readable(request, query) {
+                let details = try await data.details(of: name)
+                return try await document("\(name) – WeightStore", at: nil, ModelPage.html(details))
+            }
         case .details(let name): return try .json(try await data.details(of: name))
         case .data(let section): return try await json(section, query)
         case .updates: return updates()
@@ -41,24 +46,45 @@ struct Dashboard: Sendable {
 
     // MARK: Pages
 
+    /// A page, or one with the reason if the store cannot be read. Its reader may read the whole store, so the reason may
+    /// name models and paths.
+    private func readable(
+        _ request: Request, _ query: Query, _ body: () async throws -> Answer
+    ) async throws -> Answer {
+        do {
+            return try await body()
+        } catch {
+            let failure = HubError(error)
+            guard failure.isOfServer else { throw error }
+            logger.error("\(AccessLine.printable(request.uri.path)): \(error)")
+            let html = FailureSection.html(error)
+            if query["part"] != nil { return fragment(html, failure.status) }
+            return try await document(
+                "Failure – WeightStore", at: nil, "<h1>This page cannot be shown</h1><section>\(html)</section>",
+                failure.status)
+        }
+    }
+
     private func overview(_ query: Query) async throws -> Answer {
         let selection = ModelSelection(query)
         // The script wants the lines of the table alone.
         if query["part"] == "rows" {
             return fragment(ModelSection.rows(try await data.models.value, selection))
         }
-        async let tiers = data.tiers.value(within: Self.patience)
-        async let activity = data.activity.value(within: Self.patience)
-        async let models = data.models.value(within: Self.patience)
-        async let events = data.events.value(within: Self.patience)
-        var ready: [(DashboardSection, HTML)] = []
-        if let tiers = try await tiers { ready.append((.tiers, TierSection.html(tiers.tiers, tiers.processes))) }
-        if let activity = try await activity { ready.append((.activity, ActivitySection.html(activity))) }
-        if let models = try await models { ready.append((.models, ModelSection.html(models, selection))) }
-        if let events = try await events { ready.append((.events, EventSection.html(events))) }
+        async let tiers = data.tiers.outcome(within: Self.patience)
+        async let activity = data.activity.outcome(within: Self.patience)
+        async let models = data.models.outcome(within: Self.patience)
+        async let events = data.events.outcome(within: Self.patience)
+        var parts = OverviewParts()
+        parts.add(.tiers, try await tiers) { TierSection.html($0.tiers, $0.processes) }
+        parts.add(.activity, try await activity, ActivitySection.html)
+        parts.add(.models, try await models) { ModelSection.html($0, selection) }
+        parts.add(.events, try await events, EventSection.html)
+        for (section, error) in parts.failures { logger.error("/, \(section.title): \(error)") }
         let page = OverviewPage(
-            ready: ready, all: DashboardSection.allCases.filter { $0 != .fleet || hasFleet })
-        return try await document("WeightStore", at: .overview, page.html)
+            ready: parts.ready, all: DashboardSection.allCases.filter { $0 != .fleet || hasFleet })
+        let status = parts.isUnreadable ? parts.failures.first.map { HubError($0.error).status } : nil
+        return try await document("WeightStore", at: .overview, page.html, status ?? .ok)
     }
 
     /// A section alone: as a page, or for the script.
@@ -103,7 +129,9 @@ struct Dashboard: Sendable {
         }
         let number = Int(decimal: layer)
         guard number != nil || layer == MapLevel.outside else { throw HubError.noPage }
-        return MapLevel(shards: try await data.map(of: model, depth: .shards), of: model, layer: number)
+        return MapLevel(
+            shards: try await data.map(of: model, depth: .shards), of: model, layer: number,
+            holding: try await data.contents(ofLayer: number, of: model))
     }
 
     private func json(_ section: DashboardSection, _ query: Query) async throws -> Answer {
@@ -130,19 +158,24 @@ struct Dashboard: Sendable {
         let pages: Int
     }
 
-    private func document(_ title: String, at place: DashboardDocument.Place?, _ content: HTML) async throws -> Answer {
+    private func document(
+        _ title: String, at place: DashboardDocument.Place?, _ content: HTML, _ status: HTTPResponse.Status = .ok
+    ) async throws -> Answer {
         let tiers = try await data.tiers.value(within: Self.patience)
         let headline: HTML =
             tiers.map { "\(Quantity.count($0.models, "model")) · \(Quantity.bytes($0.stored)) stored" } ?? ""
         let page = DashboardDocument(title: title, place: place, headline: headline, content: content)
-        return answer(page.html, policy: Self.policy)
+        return answer(page.html, policy: Self.policy, status)
     }
 
     /// A part of a page, which the script inserts. Opened as a page, it has no style.
-    private func fragment(_ html: HTML) -> Answer { answer(html, policy: "default-src 'none'; frame-ancestors 'none'") }
+    private func fragment(_ html: HTML, _ status: HTTPResponse.Status = .ok) -> Answer {
+        answer(html, policy: "default-src 'none'; frame-ancestors 'none'", status)
+    }
 
-    private func answer(_ html: HTML, policy: String) -> Answer {
+    private func answer(_ html: HTML, policy: String, _ status: HTTPResponse.Status) -> Answer {
         var answer = Answer.text(html.text, type: "text/html; charset=utf-8")
+        answer.status = status
         answer.fields[.contentSecurityPolicy] = policy
         answer.fields[.xContentTypeOptions] = "nosniff"
         answer.fields[.referrerPolicy] = "no-referrer"

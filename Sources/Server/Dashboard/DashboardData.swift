@@ -63,6 +63,11 @@ struct DashboardData: Sendable {
         try await threads.run { [store] in try store.diskMap(of: model, depth: depth) }
     }
 
+    /// The names of the tensors in the shards of a layer; of the shards outside layers, if `layer` is nil.
+    func contents(ofLayer layer: Int?, of model: String) async throws -> [ContentDigest: [String]] {
+        try await threads.run { [store] in try store.contents(ofLayer: layer, of: model) }
+    }
+
     /// The page of a model.
     func details(of model: String) async throws -> ModelDetails {
         try await threads.run { [store] in try ModelDetails(model, in: store) }

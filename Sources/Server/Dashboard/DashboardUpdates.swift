@@ -21,6 +21,8 @@ struct DashboardUpdates: Sendable {
     private static let longest = Duration.seconds(600)
     /// Without a change, a comment shows proxies and this server that the connection is alive.
     private static let silence = Duration.seconds(15)
+    /// The looks in a row that fail before a section shows the reason. A busy catalog is read again at the next one.
+    private static let mostFailures = 3
 
     private struct Section: Encodable {
         let id: String
@@ -50,6 +52,7 @@ struct DashboardUpdates: Sendable {
         var lastSent = ContinuousClock.now
         var sent: [DashboardSection: String] = [:]
         var models: [ModelRow]?
+        var failures: [DashboardSection: Int] = [:]
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully {
             // Before the sections: who has received these hears of every later change of the models. A failure is tried again.
             if let rows = try? await data.models.value {
@@ -59,7 +62,7 @@ struct DashboardUpdates: Sendable {
                 }
                 models = rows
             }
-            for (section, html) in await sections() where sent[section] != html {
+            for (section, html) in await sections(&failures) where sent[section] != html {
                 sent[section] = html
                 let text = try JSONEncoder().encode(Section(id: section.element, html: html))
                 var buffer = ByteBuffer(string: "event: section\ndata: ")
@@ -76,17 +79,30 @@ struct DashboardUpdates: Sendable {
         }
     }
 
-    /// The sections that change by themselves. One that cannot be read now, such as on a busy catalog, is left out: the next
-    /// look tries again.
-    private func sections() async -> [(DashboardSection, String)] {
-        var found: [(DashboardSection, String)] = []
-        if let tiers = try? await data.tiers.value {
-            found.append((.tiers, TierSection.html(tiers.tiers, tiers.processes).text))
+    /// The sections that change by themselves. One that cannot be read now, such as on a busy catalog, is left out; after
+    /// several failures in a row, it shows the reason.
+    ///
+    /// - Parameter failures: the failures in a row of each section.
+    private func sections(_ failures: inout [DashboardSection: Int]) async -> [(DashboardSection, String)] {
+        [
+            await section(.tiers, data.tiers, &failures) { TierSection.html($0.tiers, $0.processes) },
+            await section(.activity, data.activity, &failures, ActivitySection.html),
+            await section(.events, data.events, &failures, EventSection.html),
+        ].compactMap(\.self)
+    }
+
+    private func section<Value>(
+        _ section: DashboardSection, _ value: Recent<Value>, _ failures: inout [DashboardSection: Int],
+        _ html: (Value) -> HTML
+    ) async -> (DashboardSection, String)? {
+        do {
+            let html = html(try await value.value)
+            failures[section] = nil
+            return (section, html.text)
+        } catch {
+            failures[section, default: 0] += 1
+            guard failures[section, default: 0] >= Self.mostFailures else { return nil }
+            return (section, FailureSection.html(error).text)
         }
-        if let activity = try? await data.activity.value {
-            found.append((.activity, ActivitySection.html(activity).text))
-        }
-        if let events = try? await data.events.value { found.append((.events, EventSection.html(events).text)) }
-        return found
     }
 }

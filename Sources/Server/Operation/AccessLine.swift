@@ -7,6 +7,8 @@ import WeightStore
 ///     127.0.0.1 GET /org/name/resolve/main/model.safetensors 206 1048576 bytes 3.1 ms, first byte 0.9 ms, stored, \
 ///     token laptop, request 8d1c6a5e0f3b2790
 ///
+/// Instead of `stored`, it has `fetched from hub huggingface.co` if an origin supplied bytes.
+///
 /// Its metadata have the same facts, for logs in JSON. Header fields and queries are omitted, because they may contain
 /// secrets. Characters outside printable ASCII are replaced, because a terminal may interpret them.
 struct AccessLine: Sendable {
@@ -46,7 +48,12 @@ struct AccessLine: Sendable {
             "seconds": .stringConvertible(elapsed / .seconds(1)),
         ]
         if let firstByte = record.firstByte {
+            let origins = record.origins.joined(separator: " and ")
             text += ", first byte \(Self.milliseconds(firstByte)) ms, \(record.source.rawValue)"
+            if !origins.isEmpty {
+                text += " from \(origins)"
+                facts["origin"] = "\(origins)"
+            }
             facts["first_byte_seconds"] = .stringConvertible(firstByte / .seconds(1))
             facts["source"] = "\(record.source.rawValue)"
         }

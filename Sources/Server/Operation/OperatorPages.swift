@@ -27,7 +27,8 @@ struct OperatorPages: Sendable {
         self.fetches = fetches
         self.logger = logger
         survey = DiskSurvey(store, logger: logger)
-        dashboard = Dashboard(DashboardData(store, survey: survey, fleet: options.fleet, threads: threads))
+        dashboard = Dashboard(
+            DashboardData(store, survey: survey, fleet: options.fleet, threads: threads), logger: logger)
     }
 
     /// Status 200: the process answers.

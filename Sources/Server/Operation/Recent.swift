@@ -34,9 +34,25 @@ actor Recent<Value: Sendable> {
         return value
     }
 
+    /// What is known of the value after a time.
+    enum Outcome: Sendable {
+        /// The value, or an older one.
+        case ready(Value)
+        /// It is still computed, and there is no older one.
+        case late
+        /// It cannot be computed.
+        case failed(any Error)
+    }
+
     /// The value, or an older one if the new one is not computed within a time; nil if there is no older one, and if it cannot
-    /// be computed. The computation goes on: a later call finds its result.
+    /// be computed.
     func value(within limit: Duration) async throws -> Value? {
+        if case .ready(let value) = try await outcome(within: limit) { value } else { nil }
+    }
+
+    /// As ``value(within:)``, with the error of a computation that failed in the time. A longer one continues: a later call
+    /// finds its result.
+    func outcome(within limit: Duration) async throws -> Outcome {
         let deadline = ContinuousClock.now + limit
         let computation = Task { try await value }
         let isDone = Shared(Atomic<Bool>(false))
@@ -47,8 +63,7 @@ actor Recent<Value: Sendable> {
         while !isDone.value.load(ordering: .acquiring), ContinuousClock.now < deadline {
             try await Task.sleep(for: .milliseconds(2))
         }
-        guard isDone.value.load(ordering: .acquiring) else { return last?.value }
-        // The failure is that of the section alone, which is then loaded afterwards and shows it.
-        return try? await computation.value
+        guard isDone.value.load(ordering: .acquiring) else { return last.map { .ready($0.value) } ?? .late }
+        do { return .ready(try await computation.value) } catch { return .failed(error) }
     }
 }

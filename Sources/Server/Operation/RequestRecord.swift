@@ -1,5 +1,7 @@
 import HTTPTypes
+import Support
 import Synchronization
+import WeightStore
 
 /// What is known of a request besides its result: for its line in the log, and for the metrics.
 final class RequestRecord: Sendable {
@@ -14,6 +16,7 @@ final class RequestRecord: Sendable {
     private struct State {
         var token: String?
         var source = Source.stored
+        var origins: [String] = []
         var firstByte: Duration?
     }
 
@@ -47,6 +50,29 @@ final class RequestRecord: Sendable {
 
     /// Notes that bytes, or their list, are fetched for the request.
     func noteFetch() { state.withLock { $0.source = .fetched } }
+
+    /// The origins that supplied bytes, by kind and address: `hub huggingface.co`, `bucket weights`. Empty if none did, and
+    /// if only the list of the files was fetched.
+    var origins: [String] { state.withLock { $0.origins } }
+
+    /// Notes the origins of fetched bytes.
+    ///
+    /// - Parameter urls: without secrets.
+    func noteFetch(from urls: [String]) {
+        state.withLock { state in
+            state.source = .fetched
+            for name in urls.map(Self.name) where !state.origins.contains(name) { state.origins.append(name) }
+        }
+    }
+
+    /// The kind of an origin, and its host, bucket or folder.
+    private static func name(of url: String) -> String {
+        let rest = url.byteParts(":", maxSplits: 1).last ?? url
+        let place = rest.dropping(bytePrefix: "//") ?? rest
+        let kind = SourceKind(origin: url)
+        let address = kind == .directory ? place : place.byteParts("/", maxSplits: 1)[0]
+        return "\(kind.rawValue) \(AccessLine.printable(address))"
+    }
 
     /// The time until the first byte of the response was ready; nil before that.
     var firstByte: Duration? { state.withLock { $0.firstByte } }

@@ -1,4 +1,5 @@
 import Foundation
+import Support
 import Synchronization
 import WeightStore
 
@@ -42,7 +43,13 @@ final class RegistryCache: Sendable {
     private static let kept = 1024
 
     private let facts = Mutex<[ContentDigest: GGUFFacts]>([:])
-    private let configurations = Mutex<[ContentDigest: [UInt8]]>([:])
+    private let configurations = Mutex<[Configuration: [UInt8]]>([:])
+
+    /// A configuration belongs to a model: a client that may read one model must not find those of another by their digests.
+    private struct Configuration: Hashable {
+        let model: ByteText
+        let digest: ContentDigest
+    }
 
     /// - Parameter file: the digest of the file.
     /// - Returns: nil if they are not cached.
@@ -56,13 +63,16 @@ final class RegistryCache: Sendable {
     }
 
     /// - Returns: nil if it is not cached.
-    func configuration(_ digest: ContentDigest) -> [UInt8]? { configurations.withLock { $0[digest] } }
+    func configuration(_ digest: ContentDigest, of model: String) -> [UInt8]? {
+        let key = Configuration(model: ByteText(model), digest: digest)
+        return configurations.withLock { $0[key] }
+    }
 
-    func add(configuration: [UInt8]) {
-        let digest = configuration.digest
+    func add(configuration: [UInt8], of model: String) {
+        let key = Configuration(model: ByteText(model), digest: configuration.digest)
         configurations.withLock { configurations in
             if configurations.count >= Self.kept { configurations = [:] }
-            configurations[digest] = configuration
+            configurations[key] = configuration
         }
     }
 }

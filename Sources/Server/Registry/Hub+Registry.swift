@@ -27,7 +27,7 @@ extension Hub {
         }
         let layers = RegistryManifest.layers(file, projector: choice.projector, entries)
         let configuration = try await self.configuration(of: file, layers, held.revision, mayFetch: true)
-        registryCache.add(configuration: configuration)
+        registryCache.add(configuration: configuration, of: model)
         let manifest = try RegistryManifest.json(RegistryManifest(configuration: configuration, layers: layers))
         let digest = manifest.digest
         var fields: HTTPFields = [
@@ -86,7 +86,7 @@ extension Hub {
         var answer: Answer
         if let place = try await find(digest, in: held.revision) {
             answer = try await file(model, place.revision, place.path, request)
-        } else if let configuration = registryCache.configuration(digest) {
+        } else if let configuration = registryCache.configuration(digest, of: model) {
             answer = try .memory(configuration, tag: digest.hex, fields: Self.blobFields, for: request)
         } else {
             // The server was restarted, or the client has the manifest of a revision that is not current any more.

@@ -12,7 +12,13 @@ struct ByteFetches: Sendable {
         let lost: ContentDigest?
     }
 
-    private let gate: FetchGate<Key, StoredBytes>
+    /// A range, and the origins that supplied bytes of it.
+    private struct Fetched {
+        let bytes: StoredBytes
+        let origins: [String]
+    }
+
+    private let gate: FetchGate<Key, Fetched>
 
     init(_ metrics: FetchMetrics) {
         // A fetch uses up to 8 connections, and as many threads.
@@ -27,13 +33,15 @@ struct ByteFetches: Sendable {
         after lost: StorageError? = nil
     ) async throws -> StoredBytes {
         let key = Key(revision: revision.digest, path: ByteText(file.path), range: range, lost: lost?.lostBlob)
-        let stored = try await gate.value(of: key, model: revision.model) {
+        let fetched = try await gate.value(of: key, model: revision.model) {
             let work = Work()
-            return try await work.run {
+            let bytes = try await work.run {
                 try revision.fetchedBytes(of: file, in: range, continuing: continuing, after: lost, work: work)
             }
+            return Fetched(bytes: bytes, origins: work.suppliers)
         }
+        ConnectionContext.current?.record?.noteFetch(from: fetched.origins)
         // Each reader has open files of its own.
-        return stored.part(range)
+        return fetched.bytes.part(range)
     }
 }

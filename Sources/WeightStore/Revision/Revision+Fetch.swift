@@ -44,6 +44,7 @@ extension Revision {
             }
             let bytes = work.progress.done.subtracting(saturating: before)
             guard shards > 0 else { return }
+            work.noteSupplier(origin.url.withoutURLSecrets)
             store.catalog.activity.add(Double(shards), to: .misses, SourceKind.disk.rawValue)
             store.record(
                 StoreEvent(.fetched, name, bytes: bytes, count: shards, detail: "from \(origin.url)"))

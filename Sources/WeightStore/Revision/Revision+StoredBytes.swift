@@ -149,6 +149,7 @@ extension Revision {
                 try origin.read(remote, at: offset, into: buffer.writableBytes(count), work)
                 try memory.write(buffer.bytes(count), at: offset - range.lowerBound)
             }
+            work.noteSupplier(origin.url.withoutURLSecrets)
         }
         let run = StoredBytes.Run(
             offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,

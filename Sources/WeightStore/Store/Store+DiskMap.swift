@@ -24,4 +24,34 @@ extension Store {
                 kvBytes: model == nil ? try Totals.bytes(.kv, db) : 0)
         }
     }
+
+    /// What the shards of a layer hold, by their digests: the names of their tensors, or the path of a file without tensors.
+    ///
+    /// - Parameters:
+    ///   - layer: nil for the shards outside layers.
+    ///   - limit: the most versions that are read, the newest ones.
+    /// - Throws: ``StorageError/notFound(kind:name:detail:)`` for an unknown model.
+    package func contents(
+        ofLayer layer: Int?, of model: String, versions limit: Int = 20
+    ) throws -> [ContentDigest: [String]] {
+        let rows = try catalog.read { db in
+            try RevisionRow.all(of: try ModelTable.id(of: model, db), db)
+                .sorted { ($0.version ?? .max) > ($1.version ?? .max) }.prefix(limit)
+        }
+        var names: [ContentDigest: [String]] = [:]
+        for row in rows {
+            let placements = try catalog.read { db in try TensorPlacement.all(of: row.id, layer: layer, db) }
+            var found: [ContentDigest: [String]] = [:]
+            for entry in placements.map(\.entry) where entry.layer == layer {
+                if let shard = entry.shard { found[shard, default: []].append(entry.name) }
+            }
+            names.merge(found) { known, _ in known }
+            if layer == nil {
+                for file in try heldRevision(row.name).entries() where names[file.digest] == nil {
+                    names[file.digest] = [file.path]
+                }
+            }
+        }
+        return names
+    }
 }

@@ -35,6 +35,7 @@ extension Store {
             if !kept.contains(shard.digest) {
                 if let staged = shard.staged { try FileSystem.remove(staged.path) }
             } else if onUse {
+                work.noteSupplier(shard.url.withoutURLSecrets)
                 catalog.activity.add(1, to: .misses, SourceKind.disk.rawValue)
                 catalog.activity.addFetch(of: shard.model, from: shard.url.withoutURLSecrets, bytes: shard.bytes)
             }

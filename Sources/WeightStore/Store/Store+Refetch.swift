@@ -108,6 +108,7 @@ extension Store {
             guard found == digest else {
                 throw StoreError.originDiffers(origin: source.url, digest: digest, found: "SHA-256 \(found.short)")
             }
+            work.noteSupplier(source.url.withoutURLSecrets)
         }
         passing.add(memory, digest)
         return memory

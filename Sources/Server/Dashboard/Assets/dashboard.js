@@ -14,7 +14,10 @@ function replace(id, html) {
   if (!active) return;
   const items = focusable(old);
   const next = items.find((item) => link && item.getAttribute("href") === link) ?? items[index] ?? null;
-  next?.focus({ preventScroll: true });
+  if (next) return next.focus({ preventScroll: true });
+  // The keyboard continues from here, and not from the top of the page.
+  old.tabIndex = -1;
+  old.focus({ preventScroll: true });
 }
 
 const focusable = (element) => [...element.querySelectorAll("a[href], button, input, summary, [tabindex='0']")];
@@ -26,13 +29,15 @@ function part(href, name) {
   return url;
 }
 
+// Shows a part of the page. A part that the server cannot read has the reason; it counts as shown.
 async function load(id, url) {
   const element = $(id);
   if (!element) return false;
   element.setAttribute("aria-busy", "true");
   try {
     const response = await fetch(url, { headers: { Accept: "text/html" } });
-    if (!response.ok) throw new Error(response.statusText);
+    const isPart = response.headers.get("Content-Type")?.startsWith("text/html");
+    if (!response.ok && !isPart) throw new Error(response.statusText);
     replace(id, await response.text());
     return true;
   } catch {
@@ -46,7 +51,9 @@ async function load(id, url) {
 const observer = new IntersectionObserver((entries) => {
   for (const entry of entries.filter((entry) => entry.isIntersecting)) {
     observer.unobserve(entry.target);
-    load(entry.target.id, entry.target.dataset.load);
+    load(entry.target.id, entry.target.dataset.load).then((isShown) => {
+      if (!isShown) setTimeout(() => observer.observe(entry.target), 15000);
+    });
   }
 }, { rootMargin: "300px" });
 for (const element of document.querySelectorAll("[data-load]")) observer.observe(element);

@@ -30,7 +30,8 @@ struct Chart {
     let interval: Int
 
     private static let (width, height) = (560.0, 210.0)
-    private static let (left, right, top, bottom) = (56.0, 62.0, 10.0, 24.0)
+    // On narrow screens, the style sheet enlarges the text.
+    private static let (left, right, top, bottom) = (84.0, 62.0, 12.0, 28.0)
     private var plotWidth: Double { Self.width - Self.left - Self.right }
     private var plotHeight: Double { Self.height - Self.top - Self.bottom }
 
@@ -41,7 +42,7 @@ struct Chart {
 
     var html: HTML {
         let maximum = unit == .ratio ? 1 : Self.ceiling(largest)
-        let steps = unit == .ratio ? 4 : 2
+        let steps = unit == .ratio ? 4 : unit == .count && maximum == 5 ? 5 : unit == .count && maximum == 1 ? 1 : 2
         let grid: [HTML] = (0...steps).map { step in
             let value = maximum * Double(step) / Double(steps)
             let y = Self.top + plotHeight * (1 - Double(step) / Double(steps))
@@ -50,7 +51,7 @@ struct Chart {
                 <text class="axis" x="\(Self.left - 6)" y="\(y + 4)" text-anchor="end">\(unit.text(value))</text>
                 """
         }
-        let day = Double(count * interval)
+        let day = Double(count > 0 ? count * interval : Activity.day)
         let ticks: [HTML] = (0...4).map { tick in
             let x = Self.left + plotWidth * Double(tick) / 4
             let ago = day * (1 - Double(tick) / 4)
@@ -131,8 +132,8 @@ struct Chart {
                 let isAlone =
                     !isDrawing && (place + 1 >= line.values.count || line.values[place + 1] == nil)
                 path += "\(isDrawing ? "L" : "M")\(x(place)) \(y(value, maximum))"
-                // A line of one point is not drawn without a length.
-                if isAlone { path += "h.01" }
+                // A point without neighbours is a short dash, which is seen.
+                if isAlone { path += "m-3 0h6" }
                 isDrawing = true
                 points += 1
             }

@@ -43,15 +43,17 @@ extension MapLevel {
 
     /// The shards of a layer.
     ///
-    /// - Parameter layer: nil for the shards outside layers.
-    init(shards map: DiskMap, of model: String, layer: Int?) {
+    /// - Parameters:
+    ///   - layer: nil for the shards outside layers.
+    ///   - names: the tensors or the file that a shard holds.
+    init(shards map: DiskMap, of model: String, layer: Int?, holding names: [ContentDigest: [String]]) {
         let tiles = map.groups.flatMap { group in
             group.layers.filter { $0.layer == layer }.flatMap { part in
                 part.shards.map { shard in
                     Tile(
-                        name: shard.digest.short,
-                        detail: [shard.kind.rawValue, Self.sharing(group, model)].filter { !$0.isEmpty }
-                            .joined(separator: ", "),
+                        name: Self.label(names[shard.digest] ?? []) ?? shard.digest.short,
+                        detail: [shard.kind.rawValue, shard.digest.short, Self.sharing(group, model)]
+                            .filter { !$0.isEmpty }.joined(separator: ", "),
                         bytes: shard.bytes, absent: shard.state == .present ? 0 : shard.bytes, heat: shard.heat,
                         isShared: group.models.count > 1, link: nil)
                 }
@@ -69,13 +71,17 @@ extension MapLevel {
         if !rest.isEmpty {
             shown.append(
                 Tile(
-                    name: "\(rest.count) smaller ones", detail: "", bytes: rest.saturatingSum(\.bytes),
+                    name: "\(rest.count) others", detail: "", bytes: rest.saturatingSum(\.bytes),
                     absent: rest.saturatingSum(\.absent), heat: 0, isShared: false, link: nil))
         }
         self.init(title: title, path: path, tiles: shown, merged: rest.count)
     }
 
     private static func link(_ model: String) -> String { ModelPage.map(model) }
+
+    private static func label(_ names: [String]) -> String? {
+        names.first.map { names.count > 1 ? "\($0) and \(names.count - 1) more" : $0 }
+    }
 
     private static func sharing(_ group: DiskMap.Group, _ model: String) -> String {
         let others = group.models.filter { $0 != model }

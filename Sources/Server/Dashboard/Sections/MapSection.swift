@@ -15,7 +15,8 @@ enum MapSection {
         return """
             <nav class="path" aria-label="Level of the map"><ol>\(steps)\
             <li aria-current="true">\(level.title)</li></ol></nav>
-            <p class="note">\(Quantity.bytes(level.bytes))\(absent). The area is the size.</p>
+            <p class="note">\(Quantity.bytes(level.bytes))\(absent). A rectangle's area is its size; its colour shows how often it is used. \
+            \(level.tiles.contains { $0.link != nil } ? "Select one to look inside." : "")</p>
             \(level.tiles.isEmpty
                 ? "<p class=\"nothing\">Nothing is stored.</p>"
                 : "<svg class=\"map\" role=\"group\" aria-label=\"Map of \(level.title)\">\(tiles)</svg>")
@@ -32,7 +33,7 @@ enum MapSection {
             """
         }
         return """
-            <ul class="legend" aria-label="Colours and patterns of the map"><li>Recent uses per byte, halved each day:</li>
+            <ul class="legend" aria-label="Colours and patterns of the map"><li>Uses, each counted half for every day since:</li>
             \(steps)
             <li><svg class="swatch" width="16" height="12" aria-hidden="true"><rect class="tile-ground" width="16" \
             height="12"/><rect width="16" height="12" fill="url(#pattern-absent)"/></svg> not on disk</li>

@@ -93,11 +93,12 @@ enum ModelPage {
         if layers.isEmpty { return "<p class=\"nothing\">No tensors are known.</p>" }
         let places: [ModelDetails.Cell.Place] = [.gpu, .ram, .disk, .part, .absent]
         let cells: [HTML] = layers.map { cell in
+            let name = Int(decimal: cell.name) == nil ? cell.name : "layer \(cell.name)"
             let experts = cell.experts > 0 ? ", \(Quantity.count(cell.experts, "expert"))" : ""
             return """
                 <li class="cell place-\(cell.place.rawValue)"><svg aria-hidden="true" width="100%" height="30">\
                 <rect class="place-fill" width="100%" height="30"/>\(sign(cell.place))</svg>\
-                <span>\(cell.name)<small>\(Quantity.bytes(cell.bytes))\(experts)</small>\
+                <span>\(name)<small>\(Quantity.bytes(cell.bytes))\(experts)</small>\
                 <small>\(words(cell))</small></span></li>
                 """
         }
@@ -107,7 +108,11 @@ enum ModelPage {
             <rect class="place-fill" width="16" height="12"/>\(sign(place))</svg> \(word(place))</li>
             """
         }
-        return "<ul class=\"legend\" aria-label=\"Places\">\(keys)</ul><ol class=\"strip\">\(cells)</ol>"
+        return """
+            <ul class="legend" aria-label="Places">\(keys)</ul><ol class="strip">\(cells)</ol>
+            <p class="note">RAM and GPU: the tiers of this server, and of processes that lease the whole version. What other \
+            processes hold of single layers is not known here; “In use by” has their sums.</p>
+            """
     }
 
     private static func sign(_ place: ModelDetails.Cell.Place) -> HTML {

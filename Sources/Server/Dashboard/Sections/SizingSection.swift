@@ -3,8 +3,8 @@ import Support
 
 /// How much disk? Miss-ratio curves of the recorded accesses, with the present quota.
 enum SizingSection {
-    private static let (width, height) = (900.0, 360.0)
-    private static let (left, right, top, bottom) = (64.0, 96.0, 16.0, 46.0)
+    private static let (width, height) = (680.0, 330.0)
+    private static let (left, right, top, bottom) = (92.0, 76.0, 16.0, 56.0)
     private static var plotWidth: Double { width - left - right }
     private static var plotHeight: Double { height - top - bottom }
 
@@ -18,8 +18,9 @@ enum SizingSection {
         """
         <p class="answer">\(sizing.sentence)</p>
         \(picture(sizing))
-        <p class="note">Replayed: \(sizing.accesses) uses of shards in \(Quantity.seconds(sizing.seconds)). The first use of a shard misses at every size. Policy in use: \
-        \(sizing.policy). “bound” is the least that any policy could reach.</p>
+        <p class="note">A read misses if its shard is not on disk and must be fetched. Replayed: \
+        \(Quantity.count(sizing.accesses, "use")) of shards, recorded over \(Quantity.seconds(sizing.seconds)). The first use of \
+        a shard misses at every size. Policy in use: \(sizing.policy). Each line is an eviction policy; “bound” is the least that any policy could reach.</p>
         \(table(sizing))
         """
     }
@@ -42,12 +43,13 @@ enum SizingSection {
         let ticks: [HTML] = Self.ticks(low, high).map { bytes in
             """
             <line class="grid" x1="\(x(bytes))" x2="\(x(bytes))" y1="\(top)" y2="\(top + plotHeight)"/>\
-            <text class="axis" x="\(x(bytes))" y="\(top + plotHeight + 16)" \
-            text-anchor="middle">\(Quantity.bytes(bytes))</text>
+            <text class="axis" x="\(x(bytes))" y="\(top + plotHeight + 20)" \
+            text-anchor="middle">\(Self.size(bytes))</text>
             """
         }
         let ends = Chart.apart(
-            sizing.lines.map { line in y(line.points.max { $0.bytes < $1.bytes }?.missRatio ?? 0) }, least: top)
+            sizing.lines.map { line in y(line.points.max { $0.bytes < $1.bytes }?.missRatio ?? 0) }, least: top, gap: 19
+        )
         let lines: [HTML] = sizing.lines.enumerated().map { number, line in
             var path: HTML = ""
             for (place, point) in line.points.sorted(by: { $0.bytes < $1.bytes }).enumerated() {
@@ -71,17 +73,23 @@ enum SizingSection {
             <figure class="chart wide"><svg role="img" viewBox="0 0 \(width) \(height)" \
             aria-label="Miss ratio by size of the disk tier. \(sizing.sentence)">\(grid)\(ticks)\(lines)\(quota)\
             <text class="axis" x="\(left + plotWidth / 2)" y="\(height - 6)" text-anchor="middle">\
-            size of the disk tier, logarithmic</text>\
+            size of the disk tier (logarithmic)</text>\
             <text class="axis" transform="translate(14 \(top + plotHeight / 2)) rotate(-90)" text-anchor="middle">\
             reads that miss</text></svg></figure>
             """
     }
 
-    /// 1, 2 and 5 times the powers of ten, or the powers alone, if there are many.
+    /// A power of ten, or 2 or 5 times one, without digits after the point.
+    private static func size(_ bytes: Int) -> String {
+        Quantity.bytes(bytes).replacing(".00", with: "").replacing(".0", with: "")
+    }
+
+    /// 1, 2 and 5 times the powers of ten; the powers alone, or each second one, if there are many.
     private static func ticks(_ low: Double, _ high: Double) -> [Int] {
-        let factors = high - low > 2.5 ? [1.0] : [1.0, 2.0, 5.0]
+        let factors = high - low > 1.6 ? [1.0] : [1.0, 2.0, 5.0]
+        let step = high - low > 4.5 ? 2 : 1
         var found: [Int] = []
-        for power in Int(saturating: low)...max(Int(saturating: high) + 1, Int(saturating: low)) {
+        for power in stride(from: Int(saturating: low), through: Int(saturating: high) + 1, by: step) {
             for factor in factors {
                 let bytes = factor * pow(10, Double(power))
                 if low - 0.001...high + 0.001 ~= log10(bytes) { found.append(Int(saturating: bytes)) }
