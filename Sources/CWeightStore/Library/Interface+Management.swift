@@ -133,6 +133,7 @@ public func weightstore_warm(
         let target = try optionalTarget(summary, "summary")
         let given = try optionalGiven(options, "options") ?? weightstore_warm_options()
         var request = WarmRequest(to: try tier(name))
+        guard given.top >= 0 else { throw CallError.argument("top \(given.top) is out of range") }
         if given.top > 0 { request.top = given.top }
         request.revisions = try texts(given.revisions, count: given.revision_count, "revision")
         request.fetches = given.no_fetch == 0
