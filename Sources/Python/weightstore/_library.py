@@ -469,6 +469,15 @@ def encoded(value: str) -> bytes:
     return _Text.from_param(value.encode("utf-8")) or b""
 
 
+def encoded_path(path: str | os.PathLike[str]) -> bytes:
+    """A path as an argument of the library.
+
+    Raises:
+        ValueError: it has a NUL character.
+    """
+    return _Text.from_param(os.fsencode(path)) or b""
+
+
 def optional(value: str | None) -> bytes | None:
     return None if value is None else encoded(value)
 

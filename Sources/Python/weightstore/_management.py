@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable
 
 from . import _library as c
-from ._library import encoded, ends, library, optional, plain, strings, text
+from ._library import encoded, encoded_path, ends, library, optional, plain, strings, text
 from ._waiting import Limit, Result, wait
 
 
@@ -234,7 +234,7 @@ class Management:
         options.move, options.partial, options.strict = move, partial, strict
         options.opaque, options.rehash, options.progress = opaque, rehash, watch.pointer()
         watch.run(
-            timeout, "import", self, os.fsencode(path), byref(options), byref(summary), byref(revisions))
+            timeout, "import", self, encoded_path(path), byref(options), byref(summary), byref(revisions))
         return ImportSummary(
             tuple(_rows(revisions, "list_revision", c.RevisionEntry(), _revision)), summary.bytes, summary.written,
             summary.skipped, summary.moved, summary.skipped_files, summary.warnings, summary.failures)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import encoded, ends, library, optional, plain, text
+from ._library import encoded, encoded_path, ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
 from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
@@ -261,7 +261,7 @@ class Store(Management, _Handle):
 
 def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> Result:
     handle = Result("close")
-    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), tries=False)
+    wait("create" if create else "open", None if path is None else encoded_path(path), byref(handle), tries=False)
     return handle
 
 

@@ -736,6 +736,9 @@ class WrongArguments(unittest.TestCase):
 
     def test_names_are_strings_without_nul(self):
         store = self.revision.store
+        for call in (weightstore.open, store.import_):
+            with self.assertRaises(ValueError):
+                call("a\0b")
         for call in (store.revision, store.revisions, store.pull, store.models, self.revision.lease_tensor, self.revision.read,
                      self.revision.metadata, store.statistics, lambda tier: self.revision.lease_rest(tier=tier)):
             with self.assertRaises(ValueError):
