@@ -33,6 +33,7 @@ func target<Value>(
 func texts(
     _ argument: UnsafePointer<UnsafePointer<CChar>?>?, count: Int, _ name: String
 ) throws(CallError) -> [String] {
+    guard count >= 0 else { throw .argument("the number of \(name)s is out of range") }
     guard count > 0 else { return [] }
     guard let argument else { throw .argument("the \(name)s are NULL, and their number is \(count)") }
     var found: [String] = []

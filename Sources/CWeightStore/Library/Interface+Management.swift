@@ -150,6 +150,7 @@ public func weightstore_warm(
 ) -> weightstore_status {
     manage(store, options, summary) { given in
         var request = WarmRequest(to: try tier(name))
+        guard given.top >= 0 else { throw CallError.argument("top \(given.top) is out of range") }
         if given.top > 0 { request.top = given.top }
         request.revisions = try texts(given.revisions, count: given.revision_count, "revision")
         request.fetches = given.no_fetch == 0

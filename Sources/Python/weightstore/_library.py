@@ -363,7 +363,9 @@ def _load(path: str, name: str) -> _Library:
         return _Library(path)
     except OSError as failure:
         advice = ""
-        if "libsqlite3" in str(failure):
+        if "undefined symbol: sqlite3_" in str(failure):
+            advice = ". It needs SQLite 3.38 or newer, and found an older libsqlite3"
+        elif "libsqlite3" in str(failure):
             advice = (
                 ". It needs SQLite: install the package libsqlite3-0 (Debian, Ubuntu, openSUSE), sqlite-libs (Fedora, RHEL) "
                 "or sqlite (Arch)")
@@ -389,7 +391,7 @@ def _find() -> _Library:
         place = "/usr/local/lib/" + file
         if os.path.exists(place):
             return _load(place, place)
-        if "libsqlite3" in str(failure):
+        if "sqlite3" in str(failure):
             return _load(file, file)
         raise ImportError(
             f"{file}: not found in {', '.join(places)}, by the dynamic linker and in /usr/local/lib. Install a wheel of "
@@ -455,8 +457,29 @@ def text(value: bytes | None) -> str:
     return (value or b"").decode("utf-8")
 
 
+def encoded(value: str) -> bytes:
+    """A string as an argument of the library.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it has a NUL character, or cannot be UTF-8.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}: must be a string, not {type(value).__name__}")
+    return _Text.from_param(value.encode("utf-8")) or b""
+
+
+def encoded_path(path: str | os.PathLike[str]) -> bytes:
+    """A path as an argument of the library.
+
+    Raises:
+        ValueError: it has a NUL character.
+    """
+    return _Text.from_param(os.fsencode(path)) or b""
+
+
 def optional(value: str | None) -> bytes | None:
-    return None if value is None else value.encode("utf-8")
+    return None if value is None else encoded(value)
 
 
 def plain(value: str | None) -> bytes | None:
@@ -474,6 +497,8 @@ def strings(values: Iterable[str]) -> tuple[Any, int]:
 
 def ends(numbers: range) -> tuple[int, int]:
     """The first and the last number of a range without gaps."""
+    if not isinstance(numbers, range):
+        raise TypeError(f"{numbers!r}: must be a range")
     if not numbers or numbers.step != 1:
         raise ValueError(f"{numbers!r}: must be a range of at least one number, in steps of 1")
     return _Int64.from_param(numbers[0]).value, _Int64.from_param(numbers[-1]).value

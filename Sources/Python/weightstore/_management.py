@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable
 
 from . import _library as c
-from ._library import ends, library, optional, plain, strings, text
+from ._library import encoded, encoded_path, ends, library, optional, plain, strings, text
 from ._waiting import Limit, Result, wait
 
 
@@ -234,7 +234,7 @@ class Management:
         options.move, options.partial, options.strict = move, partial, strict
         options.opaque, options.rehash, options.progress = opaque, rehash, watch.pointer()
         watch.run(
-            timeout, "import", self, os.fsencode(path), byref(options), byref(summary), byref(revisions))
+            timeout, "import", self, encoded_path(path), byref(options), byref(summary), byref(revisions))
         return ImportSummary(
             tuple(_rows(revisions, "list_revision", c.RevisionEntry(), _revision)), summary.bytes, summary.written,
             summary.skipped, summary.moved, summary.skipped_files, summary.warnings, summary.failures)
@@ -264,7 +264,7 @@ class Management:
         options.include, options.include_count = strings(include)
         options.opaque, options.progress = opaque, watch.pointer()
         watch.run(
-            timeout, "pull", self, name.encode(), byref(options), byref(summary), byref(revisions))
+            timeout, "pull", self, encoded(name), byref(options), byref(summary), byref(revisions))
         found = _rows(revisions, "list_revision", c.RevisionEntry(), _revision)
         return PullSummary(found[0] if found else None, summary.bytes, summary.fetched, summary.complete != 0)
 
@@ -277,16 +277,16 @@ class Management:
     def revisions(self, model: str) -> list[RevisionInfo]:
         """The revisions of a model, oldest first."""
         revisions = Result("list_release")
-        library().revisions(self, model.encode(), byref(revisions))
+        library().revisions(self, encoded(model), byref(revisions))
         return _rows(revisions, "list_revision", c.RevisionEntry(), _revision)
 
     def tag(self, revision: str, ref: str) -> None:
         """Creates the ref of a revision's model, or moves it to the revision."""
-        wait("tag", self, revision.encode(), ref.encode(), tries=False)
+        wait("tag", self, encoded(revision), encoded(ref), tries=False)
 
     def untag(self, model: str, ref: str) -> None:
         """Removes a ref of a model; the revision stays."""
-        wait("untag", self, model.encode(), ref.encode(), tries=False)
+        wait("untag", self, encoded(model), encoded(ref), tries=False)
 
     def rm(
         self, *names: str, force: bool = False, dry_run: bool = False,
@@ -313,7 +313,7 @@ class Management:
         watch, options, summary = _Watch(progress), c.WarmOptions(), c.WarmSummary()
         options.revisions, options.revision_count = strings(revisions)
         options.top, options.no_fetch, options.progress = top, not fetch, watch.pointer()
-        watch.run(timeout, "warm", self, tier.encode(), byref(options), byref(summary))
+        watch.run(timeout, "warm", self, encoded(tier), byref(options), byref(summary))
         return WarmSummary(summary.warmed, summary.items, summary.skipped, summary.failed)
 
     def stats(self) -> StoreStatistics:

@@ -7,7 +7,7 @@ from ctypes import POINTER, byref, c_size_t
 from typing import TYPE_CHECKING, Any, Union
 
 from . import _library as c
-from ._library import library, text
+from ._library import encoded, library, text
 from ._waiting import wait
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ _NUMBERS: dict[str, Any] = {
 
 def metadata(revision: Revision, file: str) -> dict[str, MetadataValue]:
     count = c_size_t()
-    wait("metadata_count", revision, file.encode(), byref(count))
+    wait("metadata_count", revision, encoded(file), byref(count))
     found: dict[str, MetadataValue] = {}
     entry = c.Metadata()
     for index in range(count.value):
-        library().metadata_at(revision, file.encode(), index, byref(entry))
+        library().metadata_at(revision, encoded(file), index, byref(entry))
         found[text(entry.key)] = _value(entry)
     return found
 

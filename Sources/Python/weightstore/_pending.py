@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Generator
 
 from . import _library as c
 from ._errors import CancelledError, TimedOutError
-from ._library import library
+from ._library import encoded, library
 from ._store import Lease, _Descriptor, _Handle
-from ._waiting import Result, wait
+from ._waiting import Result, milliseconds, wait
 
 if TYPE_CHECKING:
     from ._store import Revision
@@ -113,7 +113,7 @@ class PendingLease(_Handle):
         options.event, options.when_queued = self._event.number, when_queued
         handle = Result("pending_release")
         super().__init__(None)
-        library().lease_begin(revision, byref(part._structure()), tier.encode(), byref(options), byref(handle))
+        library().lease_begin(revision, byref(part._structure()), encoded(tier), byref(options), byref(handle))
         super().__init__(handle)
 
     def done(self) -> bool:
@@ -144,10 +144,10 @@ class PendingLease(_Handle):
         Args:
             timeout: in seconds; after it, :class:`TimedOutError` is raised, and a later call can wait again.
         """
+        limit = milliseconds(timeout)
         if not self.done():
-            milliseconds = -1 if timeout is None else max(0, round(timeout * 1000))
             # Only waits, so that other threads can, and an interruption loses no lease.
-            wait("lease_wait", self, milliseconds, None, tries=False)
+            wait("lease_wait", self, limit, None, tries=False)
             self._retrieve()
         if self._failure is not None:
             raise self._failure

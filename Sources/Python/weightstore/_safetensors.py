@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import struct
 from typing import TYPE_CHECKING, Any, Iterator, Literal, overload
@@ -322,6 +323,12 @@ def _checked(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
             raise SafetensorError("Non empty lists are not implemented")
         index = slice(0, 0)
     parts = index if isinstance(index, tuple) else (index,)
+    places = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(places) > 1:
+        raise SafetensorError("an index can only have a single ellipsis")
+    for place in places:
+        missing = (slice(None),) * (len(shape) - len(parts) + 1)
+        parts = parts[:place] + missing + parts[place + 1:]
     if len(parts) > len(shape):
         raise SafetensorError("more slicing indexes than dimensions in tensor")
 
@@ -351,11 +358,13 @@ def _from_start(part: Any, dimension: int, size: int) -> Any:
     """The index counted from the start."""
     if isinstance(part, slice):
         return part
-    if not isinstance(part, int):
-        raise TypeError(f"index must be a slice or an integer, not {type(part).__name__}")
-    if part < -size:
-        raise SafetensorError(f"Invalid index {part} for dimension {dimension} of size {size}")
-    return part + size if part < 0 else part
+    try:
+        number = operator.index(part)
+    except TypeError:
+        raise TypeError(f"index must be a slice, an integer or an ellipsis, not {type(part).__name__}") from None
+    if number < -size:
+        raise SafetensorError(f"Invalid index {number} for dimension {dimension} of size {size}")
+    return number + size if number < 0 else number
 
 
 @overload

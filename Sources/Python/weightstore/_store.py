@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
-from ._library import ends, library, optional, plain, text
+from ._library import encoded, encoded_path, ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
 from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
@@ -196,7 +196,7 @@ class Store(Management, _Handle):
         options = c.TierOptions()
         options.budget, options.policy, options.lock_pages = _bytes(budget, tier), plain(policy), lock_pages
         options.verifies = verifies
-        library().open_tier(self, tier.encode(), byref(options))
+        library().open_tier(self, encoded(tier), byref(options))
 
     def clear_tier(self, tier: str) -> int:
         """Evicts what no lease, array or tensor holds, and returns its memory: that of a GPU to the device, and in ``ram``
@@ -205,7 +205,7 @@ class Store(Management, _Handle):
         Returns the bytes evicted; 0 if the tier is not open.
         """
         bytes = c_uint64()
-        library().tier_clear(self, tier.encode(), byref(bytes))
+        library().tier_clear(self, encoded(tier), byref(bytes))
         return bytes.value
 
     def close_tier(self, tier: str) -> int:
@@ -217,7 +217,7 @@ class Store(Management, _Handle):
         bytes = c_uint64()
         with self._own_budgets() as known:
             known.pop(_one_name(tier), None)
-            library().tier_close(self, tier.encode(), byref(bytes))
+            library().tier_close(self, encoded(tier), byref(bytes))
         return bytes.value
 
     def _use_budget(self, tier: str, budget: int | str | None) -> None:
@@ -238,7 +238,7 @@ class Store(Management, _Handle):
     def statistics(self, tier: str) -> TierStatistics:
         """The contents of a tier, and its counters since it was opened."""
         statistics = c.Statistics()
-        library().statistics(self, tier.encode(), byref(statistics))
+        library().statistics(self, encoded(tier), byref(statistics))
         return TierStatistics(*(getattr(statistics, name) for name in TierStatistics.__dataclass_fields__))
 
     def is_open(self, tier: str) -> bool:
@@ -255,13 +255,13 @@ class Store(Management, _Handle):
 
     def _resolved(self, name: str) -> Result:
         handle = Result("revision_release")
-        wait("resolve", self, name.encode(), byref(handle), tries=False)
+        wait("resolve", self, encoded(name), byref(handle), tries=False)
         return handle
 
 
 def _opened(path: str | os.PathLike[str] | None, create: bool = False) -> Result:
     handle = Result("close")
-    wait("create" if create else "open", None if path is None else os.fsencode(path), byref(handle), tries=False)
+    wait("create" if create else "open", None if path is None else encoded_path(path), byref(handle), tries=False)
     return handle
 
 
@@ -281,6 +281,10 @@ class _Budgets:
         self._lock.release()
 
 
+#: Larger reads are compared with the size of the file first, in bytes.
+_LARGE_READ = 1 << 20
+
+
 def _one_name(tier: str) -> str:
     return "cuda:0" if tier == "gpu" else tier
 
@@ -289,7 +293,7 @@ def _bytes(budget: int | str | None, tier: str) -> int:
     """A budget in bytes; 0 for the default."""
     if isinstance(budget, str):
         bytes = c_uint64()
-        library().tier_budget(tier.encode(), budget.encode(), byref(bytes))
+        library().tier_budget(encoded(tier), encoded(budget), byref(bytes))
         return bytes.value
     if budget is not None and not 0 <= budget < 1 << 64:
         raise ValueError(f"budget {budget}: must be 0 or more bytes, and fit into 64 bits")
@@ -312,6 +316,8 @@ def set_log(function: Callable[[str, str], None] | None) -> None:
     The function gets the level (``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``) and the message, on a thread of the library.
     """
     global _log
+    if function is not None and not callable(function):
+        raise TypeError(f"{function!r}: must be a function, or None")
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     wrapped = c.LogFunction() if function is None else c.LogFunction(
         lambda level, message, _: function(levels[level], message.decode("utf-8", "replace")))
@@ -457,13 +463,15 @@ class Revision(_Handle):
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of a file; all of them if ``size`` is None. The result is shorter than ``size`` only at the end."""
-        if size is None:
-            size = next((file.bytes for file in self.files() if file.path == path), 0)
-        if offset < 0 or size < 0:
+        if offset < 0 or (size is not None and size < 0):
             raise ValueError(f"offset {offset} and size {size}: must be 0 or more")
+        if size is None or size > _LARGE_READ:
+            # The buffer is no larger than what the file has.
+            rest = max(next((file.bytes for file in self.files() if file.path == path), 0) - offset, 0)
+            size = rest if size is None else min(size, rest)
         buffer = (ctypes.c_char * max(size, 1))()
         count = c_size_t()
-        wait("read_file", self, path.encode(), offset, buffer, size, byref(count))
+        wait("read_file", self, encoded(path), offset, buffer, size, byref(count))
         return ctypes.string_at(buffer, count.value)
 
     def lease_layer(
@@ -476,9 +484,9 @@ class Revision(_Handle):
         """
         handle = Result("lease_release")
         if experts is None:
-            wait("lease_layer", self, optional(stack), layer, tier.encode(), byref(handle))
+            wait("lease_layer", self, optional(stack), layer, encoded(tier), byref(handle))
         elif stack is None:
-            wait("lease_layer_with_experts", self, layer, *ends(experts), tier.encode(), byref(handle))
+            wait("lease_layer_with_experts", self, layer, *ends(experts), encoded(tier), byref(handle))
         else:
             raise ValueError("stack and experts exclude each other")
         return Lease(handle, tier)
@@ -490,31 +498,31 @@ class Revision(_Handle):
         in ``info.expert``, and a shape without the dimension of experts. Only their bytes are loaded.
         """
         handle = Result("lease_release")
-        wait("lease_experts", self, layer, *ends(experts), tier.encode(), byref(handle))
+        wait("lease_experts", self, layer, *ends(experts), encoded(tier), byref(handle))
         return Lease(handle, tier)
 
     def lease_rest(self, *, tier: str = "ram") -> Lease:
         """The tensors that belong to no layer: embedding, final norm, head."""
         handle = Result("lease_release")
-        wait("lease_rest", self, tier.encode(), byref(handle))
+        wait("lease_rest", self, encoded(tier), byref(handle))
         return Lease(handle, tier)
 
     def lease_tensor(self, name: str, *, file: str | None = None, tier: str = "ram") -> Lease:
         """One tensor; if ``file`` is None, every tensor of that name in any file."""
         handle = Result("lease_release")
-        wait("lease_tensor", self, optional(file), name.encode(), tier.encode(), byref(handle))
+        wait("lease_tensor", self, optional(file), encoded(name), encoded(tier), byref(handle))
         return Lease(handle, tier)
 
     def lease(self, *, file: str | None = None, tier: str = "ram") -> Lease:
         """All tensors, or those of one file."""
         handle = Result("lease_release")
-        wait("lease_file", self, optional(file), tier.encode(), byref(handle))
+        wait("lease_file", self, optional(file), encoded(tier), byref(handle))
         return Lease(handle, tier)
 
     def lease_part(self, part: Part, *, tier: str = "ram") -> Lease:
         """The tensors of a :class:`Part`, such as ``Part.layers(range(4, 8))``."""
         handle = Result("lease_release")
-        wait("lease_part", self, byref(part._structure()), tier.encode(), byref(handle))
+        wait("lease_part", self, byref(part._structure()), encoded(tier), byref(handle))
         return Lease(handle, tier)
 
     def lease_async(self, part: Part, *, tier: str = "ram", when_queued: bool = False) -> PendingLease:
@@ -561,7 +569,7 @@ class Revision(_Handle):
     def is_stored(self, name: str, *, file: str | None = None) -> bool:
         """Whether the bytes of a tensor are on disk, so that a lease fetches nothing."""
         stored = c_int32()
-        library().tensor_is_stored(self, optional(file), name.encode(), byref(stored))
+        library().tensor_is_stored(self, optional(file), encoded(name), byref(stored))
         return stored.value != 0
 
     def read_tensor(
@@ -582,6 +590,8 @@ class Revision(_Handle):
         with memoryview(buffer) as view:
             if view.readonly or not view.c_contiguous:
                 raise ValueError("the buffer must be writable and contiguous")
+            if "O" in view.format:
+                raise ValueError("the buffer must hold numbers, and not Python objects")
             room = view.nbytes
             memory = ctypes.c_char.from_buffer(view.cast("B")) if room else None
             parts = c.TensorParts()
@@ -590,7 +600,7 @@ class Revision(_Handle):
                 raise ValueError(f"{numbers}: must be 0 or more, and fit into 64 bits")
             parts.offset, parts.bytes, parts.stride, parts.count = numbers
             try:
-                wait("read_tensor", self, optional(file), name.encode(), byref(parts),
+                wait("read_tensor", self, optional(file), encoded(name), byref(parts),
                      byref(memory) if memory is not None else None, room)
             finally:
                 del memory  # It exports the view, which otherwise cannot be released.
@@ -602,9 +612,9 @@ class Revision(_Handle):
             experts: of the experts of each layer, only those with these numbers.
         """
         if experts is None:
-            library().prefetch_layers(self, first, last, tier.encode())
+            library().prefetch_layers(self, first, last, encoded(tier))
         else:
-            library().prefetch_layers_with_experts(self, first, last, *ends(experts), tier.encode())
+            library().prefetch_layers_with_experts(self, first, last, *ends(experts), encoded(tier))
 
     def stream(self, *, tier: str = "ram", ahead: int = 2, experts: range | None = None) -> Iterator[Lease]:
         """The layers in order; the next ``ahead`` are loaded while one is used. Release each before the next one.
@@ -667,7 +677,7 @@ class Lease(_Handle):
         """The tensor of that name; the first one if several files have it and ``file`` is None, and the one with the
         lowest number if the lease has several experts of a tensor that stacks them."""
         index = c_size_t()
-        library().lease_find(self, optional(file), name.encode(), byref(index))
+        library().lease_find(self, optional(file), encoded(name), byref(index))
         return LeasedTensor(self, index.value)
 
     def _rows(self, first: int = 0, count: int | None = None) -> list[TensorRow]:

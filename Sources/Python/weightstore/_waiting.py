@@ -29,7 +29,7 @@ class Limit:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._milliseconds = -1 if seconds is None else max(0, round(seconds * 1000))
+        self._milliseconds = milliseconds(seconds)
         self._work: Result | None = None
         self._before: Limit | None = None
         self._depth = c.depth
@@ -59,6 +59,23 @@ class Limit:
         with self._lock:
             if self._work is not None and self._depth == c.depth:
                 library().work_cancel(self._work)
+
+
+def milliseconds(seconds: float | None) -> int:
+    """A time limit for the library; -1 for None and for one that is never reached.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    if seconds is None:
+        return -1
+    if seconds != seconds:
+        raise ValueError(f"{seconds}: must be a number of seconds")
+    return -1 if seconds >= _MOST_SECONDS else max(0, round(seconds * 1000))
+
+
+#: The milliseconds of shorter limits fit into 64 bits.
+_MOST_SECONDS = 1 << 50
 
 
 def _new_work(parent: Limit | None, milliseconds: int) -> Result:

@@ -51,6 +51,11 @@ static void check_import(weightstore_store *store, const char *model) {
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_import(NULL, model, NULL, NULL, NULL));
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_import(store, NULL, NULL, NULL, NULL));
     FAILS(WEIGHTSTORE_NOT_FOUND, weightstore_import(store, "/nowhere/at/all", NULL, NULL, NULL));
+    weightstore_import_options many = {.struct_size = sizeof many, .ref_count = SIZE_MAX};
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_import(store, model, &many, NULL, NULL));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_remove(store, NULL, SIZE_MAX, NULL, NULL));
+    weightstore_warm_options warms = {.struct_size = sizeof warms, .top = SIZE_MAX};
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_warm(store, "ram", &warms, NULL));
     options.struct_size = 8;
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_import(store, model, &options, NULL, NULL));
     options.struct_size = sizeof options;

@@ -719,6 +719,60 @@ class SafeOpen(unittest.TestCase):
                 weightstore.load_file("test/bfloat", framework="np", store=STORE)
 
 
+class WrongArguments(unittest.TestCase):
+    """Arguments of wrong types and sizes are refused with Python's errors."""
+
+    def setUp(self):
+        self.revision = weightstore.open(STORE).revision("test/model")
+
+    def test_an_index_with_an_ellipsis_or_an_integer_of_numpy_is_that_of_safetensors(self):
+        name = "model.embed_tokens.weight"
+        with weightstore.safe_open("test/model", "np", store=STORE) as ours, safetensors.safe_open(file, "np") as theirs:
+            for index in (..., np.int64(3), True, (..., 2), (1, ...), (slice(0, 2), np.int64(1))):
+                np.testing.assert_array_equal(ours.get_slice(name)[index], theirs.get_slice(name)[index], str(index))
+            np.testing.assert_array_equal(ours.get_slice("scalar")[...], theirs.get_slice("scalar")[...])
+            with self.assertRaises(weightstore.SafetensorError):
+                ours.get_slice(name)[..., ...]
+
+    def test_names_are_strings_without_nul(self):
+        store = self.revision.store
+        for call in (weightstore.open, store.import_):
+            with self.assertRaises(ValueError):
+                call("a\0b")
+        for call in (store.revision, store.revisions, store.pull, store.models, self.revision.lease_tensor, self.revision.read,
+                     self.revision.metadata, store.statistics, lambda tier: self.revision.lease_rest(tier=tier)):
+            with self.assertRaises(ValueError):
+                call("a\0b")
+            with self.assertRaises(ValueError):
+                call("\ud800")
+            for value in (b"test/model", 5):
+                with self.assertRaisesRegex(TypeError, "must be a string"):
+                    call(value)
+        with self.assertRaises(TypeError):
+            self.revision.lease_experts(0, (0, 1))
+        with self.assertRaises(TypeError):
+            weightstore.set_log(5)
+
+    def test_a_time_that_is_never_over_is_no_limit(self):
+        for seconds in (float("inf"), 1e300, 1 << 70):
+            with weightstore.Limit(seconds):
+                self.revision.lease_async(weightstore.Part.all()).result(seconds).release()
+        for call in (weightstore.Limit, self.revision.lease_async(weightstore.Part.all()).result):
+            with self.assertRaises(ValueError):
+                call(float("nan"))
+
+    def test_bytes_are_not_copied_into_python_objects(self):
+        with self.assertRaisesRegex(ValueError, "objects"):
+            self.revision.read_tensor("model.embed_tokens.weight", np.zeros(4, object), offset=0, size=8)
+
+    def test_a_read_of_more_than_the_file_needs_no_more_memory(self):
+        name = next(known.path for known in self.revision.files() if known.format == "safetensors")
+        whole = self.revision.read(name)
+        self.assertEqual(self.revision.read(name, 0, 1 << 60), whole)
+        self.assertEqual(self.revision.read(name, 10), whole[10:])
+        self.assertEqual(self.revision.read(name, len(whole) + 5, 1 << 60), b"")
+
+
 class Store(unittest.TestCase):
     def test_the_contents_of_a_revision_are_listed_and_read(self):
         with weightstore.open(STORE) as store, store.revision("test/model@~1") as revision:

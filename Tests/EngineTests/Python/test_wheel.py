@@ -47,7 +47,7 @@ class Wheel(unittest.TestCase):
         name = os.path.basename(self.wheel)
         self.assertRegex(name, r"^weightstore-[0-9.]+-py3-none-(linux|manylinux_2_\d+)_(x86_64|aarch64)\S*\.whl$")
         if "WEIGHTSTORE_WHEEL" in os.environ:
-            self.assertIn("-manylinux_2_", name)
+            self.assertIn("-manylinux_2_36_", name)
         with zipfile.ZipFile(self.wheel) as wheel:
             libraries = [entry for entry in wheel.namelist() if ".so" in entry]
         self.assertEqual(libraries, ["weightstore/libweightstore.so.1"])
@@ -94,6 +94,20 @@ class Wheel(unittest.TestCase):
             """
         done = self.run_python(program)
         self.assertRegex(done.stderr, r"ImportError: \S+/libweightstore\.so\.1: cannot be loaded: libsqlite3\.so\.99: .*libsqlite3-0.*sqlite-libs")
+
+    def test_a_libsqlite3_that_is_too_old_is_an_error_that_names_the_version(self):
+        folder = self.directory.name + "/old"
+        os.mkdir(folder)
+        subprocess.run(
+            f"echo 'int sqlite3_error_offset(void *); int (*needed)(void *) = sqlite3_error_offset;' "
+            f"| cc -x c - -shared -fPIC -o {folder}/libweightstore.so.1", shell=True, check=True)
+        program = f"""if True:
+            import weightstore
+            weightstore._library.__file__ = {folder + "/_library.py"!r}
+            weightstore.open("/")
+            """
+        done = self.run_python(program)
+        self.assertRegex(done.stderr, r"ImportError: \S+/libweightstore\.so\.1: cannot be loaded: .*It needs SQLite 3\.38 or newer")
 
 
 if __name__ == "__main__":
