@@ -91,7 +91,9 @@ import Testing
         #expect(try faults("damage").count == 1)
     }
 
-    @Test("the command that doctor names restores a damaged shard, with an origin and without one", arguments: [true, false])
+    @Test(
+        "the command that doctor names restores a damaged shard, with an origin and without one",
+        arguments: [true, false])
     func repaired(hasOrigin: Bool) throws {
         if !hasOrigin { #expect(try tool("origin", "rm", "org/base", "file://" + directory("model")).status == 0) }
         let blobs = TemporaryDirectory.files(below: tool.store + "/blobs").map { tool.store + "/blobs/" + $0 }
