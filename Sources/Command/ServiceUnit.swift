@@ -12,6 +12,9 @@ struct ServiceUnit {
         var reloads: Bool { [.serve, .node].contains(self) }
     }
 
+    /// Where systemd searches for units of the machine and of packages.
+    static let directories = ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].map { $0 + "/systemd/system" }
+
     let name: Name
     /// The path of the tool.
     let program: String

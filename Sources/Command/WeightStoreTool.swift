@@ -108,8 +108,10 @@ struct WeightStoreTool: ParsableCommand {
         }
         var running: (any ParsableCommand)?
         do {
-            try Settings.apply(config: arguments.config)
+            let settings = Result { try Settings.apply(config: arguments.config) }
             var command = try parseAsRoot(arguments.words)
+            // It reports every problem of the files.
+            if !(command is ConfigCheck) { try settings.get() }
             Signals.setAdvice((command as? any InterruptAdvice)?.interruptAdvice ?? "")
             running = command
             try command.run()

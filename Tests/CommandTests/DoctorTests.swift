@@ -91,6 +91,24 @@ import Testing
         #expect(try faults("damage").count == 1)
     }
 
+    @Test(
+        "the command that doctor names restores a damaged shard, with an origin and without one",
+        arguments: [true, false])
+    func repaired(hasOrigin: Bool) throws {
+        if !hasOrigin { #expect(try tool("origin", "rm", "org/base", "file://" + directory("model")).status == 0) }
+        let blobs = TemporaryDirectory.files(below: tool.store + "/blobs").map { tool.store + "/blobs/" + $0 }
+        let largest = try #require(try blobs.max { try contents($0).count < contents($1).count })
+        chmod(largest, 0o644)
+        try Data(count: contents(largest).count).write(to: URL(fileURLWithPath: largest))
+        let fix = try #require(try faults("damage").first).fix
+        let target = hasOrigin ? directory("out") : directory("model")
+        let script = fix.replacing("weightstore ", with: "'\(Tool.path)' ").replacing("DIRECTORY", with: "'\(target)'")
+        let result = try ChildProcess.run(["sh", "-c", script], environment: ["WEIGHTSTORE_HOME": tool.store])
+        #expect(result.status == 0, "\(script): \(result.errors)")
+        let rest = try examine().findings.filter { $0.check == "damage" && $0.level != "ok" }
+        #expect(rest.isEmpty, "\(rest)")
+    }
+
     @Test("an origin that is gone is named")
     func origin() throws {
         let server = try SilentServer()
@@ -199,7 +217,8 @@ import Testing
         }
         try queue.close()
         let notes = try examine().findings.filter { $0.level == "note" }
-        #expect(notes.contains { $0.check == "disk" && $0.message.contains("the disk fills first") }, "\(notes)")
+        let disk = try #require(notes.first { $0.check == "disk" && $0.message.contains("the disk fills first") })
+        #expect(disk.fix.wholeMatch(of: /weightstore quota --set [0-9]+[GM]/) != nil, "\(disk)")
         #expect(notes.contains { $0.check == "leases" && $0.message.contains("1-1") }, "\(notes)")
         #expect(
             notes.contains { $0.check == "moves" && $0.fix == "weightstore import /srv/moved --name org/base --move" },

@@ -67,11 +67,15 @@ import Testing
             let result = try tool.run(command)
             #expect(result.status == 6 && result.errors.contains("a number between 0 and 65535"), "\(result.errors)")
         }
+        try write("[store]\npaht = \"/srv\"\n[serve]\nport = \"many\"\n[log]\nlevel = \"loud\"\n")
+        let several = try tool("config", "check", "--json")
+        #expect(several.status == 6)
+        #expect(try several.list().map { $0["line"] as? Int } == [2, 4, 6], "\(several.output)")
         for text in ["[store\n", "path\n", "[store]\npath = \n", "[store]\npath = \"a\n", "a = 1\na = 2\n"] {
             try write(text)
             #expect(try tool("families").status == 6, "\(text)")
         }
-        try write("[serve]\nport = 8001\n")
+        try write("[serve]\nport = 8001\n[log]\nlevel = \"debug\"\nformat = \"json\"\n")
         #expect(try tool("config", "check").output.contains("valid"))
     }
 

@@ -17,6 +17,12 @@ package struct Tool: Sendable {
         return URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("weightstore").path
     }()
 
+    /// `PATH` with the tool's directory first.
+    package static var searchPath: String {
+        let directory = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        return "\(directory):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
+    }
+
     /// Runs the tool to its end.
     @discardableResult
     package func callAsFunction(_ arguments: String...) throws -> Result { try run(arguments) }

@@ -128,9 +128,11 @@ enum DiskCheck: DoctorCheck {
                 fix: subject.command("evict"))
         } else if rest > available {
             let fitting = gauge.bytes.adding(saturating: available / 10 * 9)
+            // Rounded down: whole gigabytes, or megabytes on a small disk.
+            let size = fitting < 10_000_000_000 ? "\(fitting / 1_000_000)M" : "\(fitting / 1_000_000_000)G"
             findings.note(
                 "\(free), but the quota allows \(Quantity.bytes(rest)) more: the disk fills first",
-                fix: subject.command("quota", "--set", "\(fitting)"))
+                fix: subject.command("quota", "--set", size))
         } else {
             findings.ok("\(free); \(Quantity.bytes(gauge.bytes)) of the quota of \(Quantity.bytes(quota)) stored")
         }
@@ -146,13 +148,13 @@ enum DamageCheck: DoctorCheck {
         for shard in try store.damagedShards(limit: 20) {
             findings.fault(
                 "shard \(shard.digest.short) is \(shard.isMissing ? "missing" : "damaged"); affects "
-                    + list(shard.revisions), fix: fix(shard.revisions, subject))
+                    + list(shard.revisions), fix: try fix(shard.revisions, subject, store))
         }
         let sample = try store.sampleDamage(within: .seconds(2))
         for damage in sample.damage {
             findings.fault(
                 "shard \(damage.digest.short): \(damage.detail); affects \(list(damage.revisions))",
-                fix: subject.command("verify") + "; " + fix(damage.revisions, subject))
+                fix: subject.command("verify") + "; " + (try fix(damage.revisions, subject, store)))
         }
         if findings.all.isEmpty {
             findings.ok(
@@ -165,8 +167,15 @@ enum DamageCheck: DoctorCheck {
         revisions.isEmpty ? "no revision" : revisions.joined(separator: ", ")
     }
 
-    private static func fix(_ revisions: [String], _ subject: DoctorSubject) -> String {
-        revisions.first.map { subject.command("pull", $0) } ?? subject.command("gc")
+    /// A read of the whole revision fetches its shards from an origin. Without an origin, an import of the same files
+    /// writes them.
+    private static func fix(_ revisions: [String], _ subject: DoctorSubject, _ store: Store) throws -> String {
+        guard let revision = revisions.first else { return subject.command("gc") }
+        if try store.revisionOrigins(of: revision).contains(where: { $0.absent == nil }) {
+            return subject.command("export", revision, "DIRECTORY")
+        }
+        let model = revision.prefix { $0 != "@" }
+        return subject.command("import", "DIRECTORY", "--name", String(model))
     }
 }
 

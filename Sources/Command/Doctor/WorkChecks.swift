@@ -68,7 +68,7 @@ enum JobsCheck: DoctorCheck {
         let jobs = try store.jobs()
         for (name, days) in [("gc", 2), ("verify", 35)] {
             guard let job = jobs.first(where: { $0.name == name }) else {
-                findings.note("\(name) never ran", fix: subject.command("service", "print", name, "--timer"))
+                findings.note("\(name) never ran", fix: fix(name, subject))
                 continue
             }
             let age = Quantity.age(job.started)
@@ -77,11 +77,19 @@ enum JobsCheck: DoctorCheck {
                     "\(name) failed \(age) with status \(job.status)"
                         + (job.message.isEmpty ? "" : ": \(job.message)"), fix: subject.command(name))
             } else if Int(time(nil)).subtracting(saturating: job.started) > days * 86_400 {
-                findings.note("\(name) ran \(age)", fix: subject.command("service", "print", name, "--timer"))
+                findings.note("\(name) ran \(age)", fix: fix(name, subject))
             } else {
                 findings.ok("\(name) ran \(age)")
             }
         }
+    }
+
+    /// Starts the timer that is installed, or prints one.
+    private static func fix(_ name: String, _ subject: DoctorSubject) -> String {
+        let timer = "weightstore-\(name).timer"
+        return ServiceUnit.directories.contains { FileSystem.exists($0 + "/" + timer) }
+            ? ShellCommand.line("sudo", "systemctl", "enable", "--now", timer)
+            : subject.command("service", "print", name, "--timer")
     }
 }
 

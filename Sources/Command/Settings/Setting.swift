@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Logging
 import WeightStore
 
 /// A setting of the tool: a key of the configuration files, and the environment variable that it stands for.
@@ -13,6 +14,8 @@ struct Setting {
         case secret
         case flag
         case number(ClosedRange<Int>)
+        /// One of these texts.
+        case choice([String])
         /// A size, or a share of the memory.
         case budget
 
@@ -53,8 +56,11 @@ struct Setting {
         Setting("serve.tls-certificate", "WEIGHTSTORE_TLS_CERTIFICATE", meaning: "the certificate of serve and node"),
         Setting("serve.tls-key", "WEIGHTSTORE_TLS_KEY", meaning: "its private key"),
         Setting(
-            "log.format", "WEIGHTSTORE_LOG_FORMAT", standard: "text", meaning: "the log of services: text or json"),
-        Setting("log.level", "WEIGHTSTORE_LOG_LEVEL", standard: "info", meaning: "the least level in the log"),
+            "log.format", "WEIGHTSTORE_LOG_FORMAT", kind: .choice(["text", "json"]), standard: "text",
+            meaning: "the log of services: text or json"),
+        Setting(
+            "log.level", "WEIGHTSTORE_LOG_LEVEL", kind: .choice(Logger.Level.allCases.map(\.rawValue)),
+            standard: "info", meaning: "the least level in the log"),
         Setting("fleet.origin", "WEIGHTSTORE_ORIGIN", meaning: "the fleet's bucket"),
         Setting("fleet.etcd", "WEIGHTSTORE_ETCD", meaning: "the addresses of etcd"),
         Setting("fleet.etcd-user", "ETCDCTL_USER", kind: .secret, meaning: "user:password of etcd"),
@@ -118,6 +124,8 @@ struct Setting {
         case (.number(let range), .number(let number)) where range.contains(number): return "\(number)"
         case (.number(let range), _):
             throw Unusable(expected: "a number between \(range.lowerBound) and \(range.upperBound)")
+        case (.choice(let values), .text(let text)) where values.contains(text): return text
+        case (.choice(let values), _): throw Unusable(expected: "one of \(values.joined(separator: ", "))")
         case (.budget, .text(let text)) where TierBudget.parse(text) != nil: return text
         case (.budget, _): throw Unusable(expected: "a size or a share, as \"8GiB\" or \"50%\"")
         case (.text, .text(let text)), (.secret, .text(let text)): return text
