@@ -7,7 +7,8 @@ import Testing
 @Suite struct MissQueueTests {
     private final class Request: Sendable {}
 
-    private let (bulk, reader) = (Request(), Request())
+    private let bulk = Request()
+    private let reader = Request()
 
     private func miss(_ number: Int, bytes: Int = 1000) -> TierFetcher.Miss {
         let digest = withUnsafeBytes(of: number) { ContentDigest(of: $0) }
