@@ -60,7 +60,8 @@ extension Store {
                     let found = try fill(blobs, work, &summary, db)
                     try StoreIdentity.adopt(blobs, db)
                     try RebuildLoss.set(found.losses, db)
-                    try CommitCounter.raise(to: lock.commits(), db)
+                    // Above it, as after a commit.
+                    try CommitCounter.raise(to: lock.commits().adding(saturating: 1), db)
                     superseded = found.superseded
                 }
                 // The next change deletes them. Otherwise they would list their model again after it was removed.
