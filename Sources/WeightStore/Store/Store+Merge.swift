@@ -131,10 +131,7 @@ extension Store {
     ) {
         let record = stored.record
         guard let known = try ModelTable.all(db).first(where: { $0.name == record.model }) else {
-            var shards = ShardRestoration(blobs, nil)
-            let lost = try Self.fill(record, stored.digest, &shards, &summary, db) { revision in
-                try Self.manifest(of: revision.digest, blobs)
-            }
+            let lost = try Self.fill(record, stored.digest, blobs, &summary, db)
             return (lost, try ModelTable.find(record.model, db).map { [$0] } ?? [])
         }
         let model = known.id
@@ -196,8 +193,7 @@ extension Store {
                 revision.version = try ModelTable.nextVersion(of: model, wanted: nil, db)
             }
         }
-        var shards = ShardRestoration(blobs, nil)
-        try Self.fill(revision, manifest, of: model, record.origins(of: revision), &shards, &summary, db)
+        try Self.fill(revision, manifest, of: model, record.origins(of: revision), blobs, &summary, db)
     }
 
     /// Adds the origins of a record's revisions to those of the catalog; the newer ones are nearer.
