@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 import Testing
 @testable import Fleet
 
-struct FollowTests {
+@Suite(.blocking) struct FollowTests {
     @Test("a followed ref keeps its text, also if an older version has made it and git refuses its name")
     func text() throws {
         for text in ["org/model", "org/model@main", "org/model@a..b", "org/model@.x"] {

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import Server
 
 /// The pictures of the dashboard.
-struct DashboardPictureTests {
+@Suite(.blocking) struct DashboardPictureTests {
     @Test("a chart of few events has whole numbers at its axis, each once")
     func wholeNumbers() throws {
         for (most, labels) in [(1.0, ["0", "1"]), (2, ["0", "1", "2"]), (4, ["0", "1", "2", "3", "4", "5"])] {

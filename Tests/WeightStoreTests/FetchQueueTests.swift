@@ -1,9 +1,10 @@
 import ModelFormats
+import TestSupport
 import Testing
 @testable import WeightStore
 
 /// The ranges into which a fetch divides a file.
-@Suite struct FetchQueueTests {
+@Suite(.blocking) struct FetchQueueTests {
     /// A file with small tensors of one layer.
     private func file(tensors count: Int, bytes: Int) throws -> FetchFile {
         let tensors = (0..<count).map {

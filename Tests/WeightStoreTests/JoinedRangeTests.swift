@@ -1,9 +1,10 @@
 import Storage
+import TestSupport
 import Testing
 @testable import WeightStore
 
 /// Ranges of a file that have the bytes of several shards.
-@Suite struct JoinedRangeTests {
+@Suite(.blocking) struct JoinedRangeTests {
     private func part(_ shard: Int, _ offset: Int, _ length: Int) -> JoinedRange.Part {
         .init(shard: shard, .init(fileOffset: offset, shardOffset: 0, length: length))
     }

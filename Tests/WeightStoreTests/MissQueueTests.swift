@@ -1,10 +1,11 @@
 import Storage
 import Support
+import TestSupport
 import Testing
 @testable import Tiers
 
 /// The order in which a tier fetches the shards that it misses.
-@Suite struct MissQueueTests {
+@Suite(.blocking) struct MissQueueTests {
     private final class Request: Sendable {}
 
     private let bulk = Request()
