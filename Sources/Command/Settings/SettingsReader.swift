@@ -25,9 +25,10 @@ struct SettingsReader {
     func value(of setting: Setting) throws -> Found? {
         let text = reader.string(forKey: ConfigKey(setting.key), isSecret: setting.kind.isSecret)
         // The reader returns no errors and no origins; the event has both.
-        guard let answer = last.event.withLock(\.self)?.providerResults.last else { return nil }
+        guard let answers = last.event.withLock(\.self)?.providerResults, let answer = answers.last else { return nil }
         let place = try answer.result.get().encodedKey
-        return text.map { Found(text: $0, source: place, isFromFile: !place.hasPrefix("$")) }
+        // The first provider is the environment, and the last one that was asked has the value.
+        return text.map { Found(text: $0, source: place, isFromFile: answers.count > 1) }
     }
 
     private final class LastAccess: AccessReporter {
