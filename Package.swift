@@ -125,10 +125,14 @@ let services: [Target] = [
         dependencies: [
             "CLinux", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet", "Server",
             "Mount", "Pictures", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            .product(name: "Configuration", package: "swift-configuration"),
             .product(name: "Logging", package: "swift-log"),
+            .product(name: "TOMLKit", package: "TOMLKit"),
         ],
         exclude: ["build-facts", "install", "package-deb", "Packaging"],
         resources: ["dashboard.json", "alerts.yml"].map { .embedInCode("Monitoring/\($0)") },
+        // TOMLKit gives members to String and Array, such as a subscript: only the file that imports it has them.
+        swiftSettings: [.enableUpcomingFeature("MemberImportVisibility")],
         // Nothing is loaded into the tool that needs its symbols: without them it starts faster, and is smaller.
         linkerSettings: [.unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(configuration: .release))],
         plugins: ["BuildFacts"]),
@@ -237,11 +241,13 @@ let dependencies: [Package.Dependency] = [
 let serviceDependencies: [Package.Dependency] = [
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.9.0"),
 ]
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Fleet
 import Logging
 import Origins
+import Synchronization
 import WeightStore
 
 /// The output format.

@@ -71,12 +71,103 @@ import Testing
         let several = try tool("config", "check", "--json")
         #expect(several.status == 6)
         #expect(try several.list().map { $0["line"] as? Int } == [2, 4, 6], "\(several.output)")
-        for text in ["[store\n", "path\n", "[store]\npath = \n", "[store]\npath = \"a\n", "a = 1\na = 2\n"] {
-            try write(text)
-            #expect(try tool("families").status == 6, "\(text)")
-        }
         try write("[serve]\nport = 8001\n[log]\nlevel = \"debug\"\nformat = \"json\"\n")
         #expect(try tool("config", "check").output.contains("valid"))
+    }
+
+    @Test("every form of TOML gives the same values, and each has the line of its key")
+    func forms() throws {
+        try write(
+            """
+            store.path = '/srv/a\\b' # a literal text
+            fleet = { etcd = ["http://a:1", 'http://b:2'], origin = "s3://bucket" }
+            [ "serve" ]
+            upstream = \"""
+            [hub]
+            endpoint = 1\"""
+            tls-key = '''/etc/key'''
+            port = 0x1F_40
+
+            [hub]
+            endpoint = "http://h\\u00e9"
+            """)
+        var tool = tool
+        tool.environment["HF_ENDPOINT"] = ""
+        let rows = try tool("config", "show", "--json").list()
+        let shown = Dictionary(
+            uniqueKeysWithValues: rows.compactMap { row in
+                (row["key"] as? String).map { ($0, [row["value"], row["source"]].map { $0 as? String ?? "" }) }
+            })
+        let file = directory("home/.config/weightstore/config.toml")
+        for (key, value, line) in [
+            ("store.path", "/srv/a\\b", 1), ("fleet.etcd", "http://a:1,http://b:2", 2),
+            ("fleet.origin", "s3://bucket", 2),
+            ("serve.upstream", "[hub]\nendpoint = 1", 4), ("serve.tls-key", "/etc/key", 7), ("serve.port", "8000", 8),
+            ("hub.endpoint", "http://hé", 11),
+        ] {
+            #expect(shown[key] == [value, "\(file), line \(line)"], "\(key)")
+        }
+        #expect(try tool("config", "check").status == 0)
+    }
+
+    @Test(
+        "a file that is no TOML is refused with its line",
+        arguments: [
+            ("[store\n", 1), ("path\n", 1), ("[store]\r\npath = \r\n", 2), ("[store]\npath = \"a\n", 2),
+            ("a = 1\na = 2\n", 2),
+            ("[store]\npath = \"a\"\n\n[store]\n", 4), ("[store]\npath = \"a\\u0000b\"\n", 2), ("# \0\n", 1),
+        ])
+    func malformed(text: String, line: Int) throws {
+        try write(text)
+        for command in [["config", "check"], ["families"]] {
+            let result = try tool.run(command)
+            #expect(result.status == 6 && result.errors.contains("config.toml, line \(line)\""), "\(result.errors)")
+        }
+    }
+
+    @Test(
+        "a value of another type is refused with its line, and with what it must be",
+        arguments: [
+            ("[store]\r\npath = 1979-05-27\r\n", 2, "store.path must be a text in quotes, not a date"),
+            ("[hub]\n\ntoken = 07:32:00\n", 3, "hub.token must be a text in quotes, not a time"),
+            (
+                "serve = { port = 80.5 }\n", 1,
+                "serve.port must be a number between 0 and 65535, not a number with a fraction"
+            ),
+            ("[fleet]\netcd = [\"a\", 1]\n", 2, "fleet.etcd must be a text in quotes, not a list with something else"),
+            ("[store.path]\nname = 1\n", 1, "store.path must be a text in quotes, not a table"),
+            ("[network]\ninsecure = \"yes\"\n", 2, "network.insecure must be true or false"),
+        ])
+    func types(text: String, line: Int, reason: String) throws {
+        try write(text)
+        let result = try tool("families")
+        #expect(
+            result.status == 6 && result.errors.contains("line \(line)") && result.errors.contains(reason),
+            "\(result.errors)")
+        let problems = try tool("config", "check", "--json").list()
+        #expect(problems.count == 1 && problems.first?["line"] as? Int == line)
+    }
+
+    @Test("a key in quotes with a point in it is another key, and a deeper key is none")
+    func keys() throws {
+        try write("\"store.path\" = \"/srv\"\n[log.file]\npath = \"x\"\n")
+        #expect(try setting("store.path")?["source"] as? String == "default")
+        let problems = try tool("config", "check", "--json").list()
+        #expect(problems.map { $0["key"] as? String } == ["\"store.path\"", "log.file"])
+    }
+
+    @Test("a file of another encoding, or beyond 64 KiB, is refused")
+    func bounds() throws {
+        try write(String(repeating: "#", count: 1 << 16))
+        #expect(try tool("families").status == 0)
+        try write(String(repeating: "#", count: 1 << 16 + 1))
+        #expect(try tool("families").status != 0)
+        try directory.write([0x61, 0x3D, 0x22, 0xFF, 0x22] as [UInt8], to: "latin.toml")
+        let result = try tool("families", "--config", directory("latin.toml"))
+        #expect(result.status == 6 && result.errors.contains("UTF-8"))
+        // As deep as a file can be.
+        try write(Array(repeating: "a", count: 32_000).joined(separator: ".") + " = 1\n")
+        #expect(try tool("families").status == 0)
     }
 
     @Test("the file that --config names must exist")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Support
 
 /// The arguments of the tool as the parser reads them, and the command that they name.
 ///

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Server
+import WeightStore
 
 struct Record: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -114,23 +114,46 @@ struct Setting {
         ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
     }
 
+    /// All settings by their keys.
+    static let known = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+
     /// The text for the environment of a value in a file.
     ///
     /// - Throws: the form that the value must have.
     func text(of value: SettingsFile.Value) throws(Unusable) -> String {
         switch (kind, value) {
         case (.flag, .flag(let flag)): return flag ? "1" : "0"
-        case (.flag, _): throw Unusable(expected: "true or false")
         case (.number(let range), .number(let number)) where range.contains(number): return "\(number)"
-        case (.number(let range), _):
-            throw Unusable(expected: "a number between \(range.lowerBound) and \(range.upperBound)")
         case (.choice(let values), .text(let text)) where values.contains(text): return text
-        case (.choice(let values), _): throw Unusable(expected: "one of \(values.joined(separator: ", "))")
         case (.budget, .text(let text)) where TierBudget.parse(text) != nil: return text
-        case (.budget, _): throw Unusable(expected: "a size or a share, as \"8GiB\" or \"50%\"")
         case (.text, .text(let text)), (.secret, .text(let text)): return text
         case (.text, .list(let items)), (.secret, .list(let items)): return items.joined(separator: ",")
-        case (.text, _), (.secret, _): throw Unusable(expected: "a text in quotes")
+        case (_, .other(let form)): throw Unusable(expected: "\(expected), not \(form)")
+        default: throw Unusable(expected: expected)
+        }
+    }
+
+    /// As ``text(of:)``, with the place of the value in the error.
+    ///
+    /// - Throws: ``StorageError/invalid(what:value:reason:)``.
+    func text(of entry: SettingsFile.Entry, in file: SettingsFile) throws -> String {
+        do throws(Unusable) {
+            return try text(of: entry.value)
+        } catch {
+            throw StorageError.invalid(
+                what: "configuration", value: "\(file.path), line \(entry.line)",
+                reason: "\(key) must be \(error.expected)")
+        }
+    }
+
+    /// The form of a value in a file.
+    private var expected: String {
+        switch kind {
+        case .text, .secret: "a text in quotes"
+        case .flag: "true or false"
+        case .number(let range): "a number between \(range.lowerBound) and \(range.upperBound)"
+        case .choice(let values): "one of \(values.joined(separator: ", "))"
+        case .budget: "a size or a share, as \"8GiB\" or \"50%\""
         }
     }
 

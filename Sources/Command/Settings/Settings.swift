@@ -51,21 +51,13 @@ enum Settings {
     /// - Parameter config: the file that `--config` names.
     static func apply(config: String?) throws {
         given.withLock { $0 = config }
-        let known = Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0) })
-        for file in try files() {
-            for entry in file.entries {
-                guard let setting = known[entry.key], setting.fromEnvironment == nil else { continue }
-                let value: String
-                do throws(Setting.Unusable) {
-                    value = try setting.text(of: entry.value)
-                } catch {
-                    throw StorageError.invalid(
-                        what: "configuration", value: "\(file.path), line \(entry.line)",
-                        reason: "\(entry.key) must be \(error.expected)")
-                }
-                setenv(setting.variables[0], value, 1)
-                sources.withLock { $0[entry.key] = "\(file.path), line \(entry.line)" }
-            }
+        let files = try files()
+        if files.isEmpty { return }
+        let reader = SettingsReader(environment: ProcessInfo.processInfo.environment, files: files)
+        for setting in Setting.all {
+            guard let found = try reader.value(of: setting), found.isFromFile else { continue }
+            setenv(setting.variables[0], found.text, 1)
+            sources.withLock { $0[setting.key] = found.source }
         }
     }
 
@@ -83,13 +75,12 @@ enum Settings {
 
     /// The problems of the files.
     static func problems() throws -> [Problem] {
-        let known = Dictionary(uniqueKeysWithValues: Setting.all.map { ($0.key, $0) })
-        return try files().flatMap { file in
+        try files().flatMap { file in
             file.entries.compactMap { entry in
                 func problem(_ text: String) -> Problem {
                     Problem(file: file.path, line: entry.line, key: entry.key, problem: text)
                 }
-                guard let setting = known[entry.key] else {
+                guard let setting = Setting.known[entry.key] else {
                     let question = Spelling.question(entry.key, in: Setting.all.map(\.key))
                     return problem(["unknown key.", question].compactMap(\.self).joined(separator: " "))
                 }

@@ -1,13 +1,15 @@
+import TOMLKit
 import WeightStore
 
-/// A configuration file: TOML with tables, texts, whole numbers, `true` and `false`, and lists of texts. Settings need no
-/// other values, so dates, fractions, texts of several lines and nested tables are refused.
+/// A configuration file in TOML. A setting's key has two parts, a table and a name; whatever is deeper is one value.
 struct SettingsFile {
     enum Value: Equatable {
         case text(String)
         case number(Int)
         case flag(Bool)
         case list([String])
+        /// A value that no setting has, in words.
+        case other(String)
     }
 
     /// A key with its table, and its place.
@@ -18,10 +20,11 @@ struct SettingsFile {
     }
 
     let path: String
+    /// In the order of the lines.
     let entries: [Entry]
 
-    /// More than any configuration.
-    private static let mostBytes = 1 << 20
+    /// More than any configuration, and so few that tables in tables cannot exhaust the stack of the parser.
+    private static let mostBytes = 1 << 16
 
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` with the line.
     init(_ path: String) throws {
@@ -34,111 +37,63 @@ struct SettingsFile {
 
     init(_ text: String, path: String) throws {
         self.path = path
-        var entries: [Entry] = []
-        var table = ""
-        var keys: Set<String> = []
-        // A line may end with CR LF, which is one character.
-        for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-            func invalid(_ reason: String) -> StorageError {
-                .invalid(what: "configuration", value: "\(path), line \(index + 1)", reason: reason)
-            }
-            var reader = LineReader(line)
-            reader.skipSpaces()
-            if reader.isAtEnd { continue }
-            if reader.skip("[") {
-                guard let name = reader.name(), reader.skip("]"), reader.isAtEndOfLine() else {
-                    throw invalid("must be a table, such as [store]")
-                }
-                table = name + "."
-                continue
-            }
-            guard let name = reader.name() else { throw invalid("must be a key, such as path = \"/srv/weights\"") }
-            reader.skipSpaces()
-            guard reader.skip("=") else { throw invalid("\(name): the key must be followed by = and a value") }
-            reader.skipSpaces()
-            guard let value = reader.value(), reader.isAtEndOfLine() else {
-                throw invalid(
-                    "\(name): the value must be a text in quotes, a whole number, true, false, or a list of texts")
-            }
-            guard keys.insert(table + name).inserted else { throw invalid("\(table)\(name): a second value") }
-            entries.append(Entry(key: table + name, value: value, line: index + 1))
+        if let line = Self.lineWithNUL(text) {
+            // The parser's texts end at one.
+            throw StorageError.invalid(
+                what: "configuration", value: "\(path), line \(line)", reason: "must not have a NUL character")
         }
-        self.entries = entries
+        let document: TOMLTable
+        do {
+            document = try TOMLTable(string: text)
+        } catch let error as TOMLParseError {
+            throw StorageError.invalid(
+                what: "configuration", value: "\(path), line \(error.source.begin.line)", reason: error.description)
+        }
+        let lines = SettingsLines(text)
+        entries = Self.values(of: document).map { parts, value in
+            Entry(key: parts.joined(separator: "."), value: value, line: lines.line(of: parts))
+        }.sorted { ($0.line, $0.key) < ($1.line, $1.key) }
     }
 
-    /// Reads one line.
-    private struct LineReader {
-        private var rest: Substring
+    /// A part of a key as TOML spells it: in quotes, unless it has letters, digits, `-` and `_` alone.
+    static func spelled(_ part: String) -> String {
+        let isBare = !part.isEmpty && part.utf8.allSatisfy(SettingsLines.isBare)
+        return isBare ? part : "\"\(part)\""
+    }
 
-        init(_ line: Substring) { rest = line }
-
-        var isAtEnd: Bool { rest.isEmpty || rest.first == "#" }
-
-        mutating func skipSpaces() { rest = rest.drop { $0 == " " || $0 == "\t" } }
-
-        /// Whether only spaces and a comment follow.
-        mutating func isAtEndOfLine() -> Bool {
-            skipSpaces()
-            return isAtEnd
-        }
-
-        mutating func skip(_ character: Character) -> Bool {
-            guard rest.first == character else { return false }
-            rest.removeFirst()
-            return true
-        }
-
-        /// Letters, digits, `_`, `-` and `.`.
-        mutating func name() -> String? {
-            let name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0)) }
-            rest = rest.dropFirst(name.count)
-            return name.isEmpty ? nil : String(name)
-        }
-
-        mutating func value() -> Value? {
-            if rest.first == "[" { return list() }
-            if rest.first == "\"" || rest.first == "'" { return text().map { .text($0) } }
-            guard let word = name() else { return nil }
-            switch word {
-            case "true": return .flag(true)
-            case "false": return .flag(false)
-            default: return Int(decimal: word.replacing("_", with: "")).map { .number($0) }
+    private static func values(of document: TOMLTable) -> [(parts: [String], value: Value)] {
+        document.keys.flatMap { table -> [(parts: [String], value: Value)] in
+            guard let content = document[table] else { return [] }
+            guard let inner = content.table else { return [([spelled(table)], value(of: content))] }
+            return inner.keys.compactMap { name in
+                inner[name].map { ([spelled(table), spelled(name)], value(of: $0)) }
             }
         }
+    }
 
-        private mutating func list() -> Value? {
-            guard skip("[") else { return nil }
-            var items: [String] = []
-            skipSpaces()
-            while !skip("]") {
-                guard let item = text() else { return nil }
-                items.append(item)
-                skipSpaces()
-                guard skip(",") || rest.first == "]" else { return nil }
-                skipSpaces()
-            }
-            return .list(items)
+    private static func value(of node: any TOMLValueConvertible) -> Value {
+        switch node.type {
+        case .string: node.string.map { .text($0) } ?? .other("a text")
+        case .int: node.int.map { .number($0) } ?? .other("a number")
+        case .bool: node.bool.map { .flag($0) } ?? .other("true or false")
+        case .array: list(node.array) ?? .other("a list with something else than texts")
+        case .table: .other("a table")
+        case .double: .other("a number with a fraction")
+        case .date, .dateTime: .other("a date")
+        case .time: .other("a time")
         }
+    }
 
-        /// A text in double quotes, with escapes, or in single ones, without.
-        private mutating func text() -> String? {
-            guard let quote = rest.popFirst(), quote == "\"" || quote == "'" else { return nil }
-            var text = ""
-            while let character = rest.popFirst() {
-                if character == quote { return text }
-                guard character == "\\", quote == "\"" else {
-                    text.append(character)
-                    continue
-                }
-                switch rest.popFirst() {
-                case "\\": text.append("\\")
-                case "\"": text.append("\"")
-                case "n": text.append("\n")
-                case "t": text.append("\t")
-                default: return nil
-                }
-            }
-            return nil
-        }
+    private static func list(_ array: TOMLArray?) -> Value? {
+        guard let array else { return nil }
+        let texts = array.map(\.string)
+        let items = texts.compactMap(\.self)
+        return items.count == texts.count ? .list(items) : nil
+    }
+
+    /// The line of a NUL character, or of an escape for it.
+    private static func lineWithNUL(_ text: String) -> Int? {
+        let forms = ["\0", "\\u0000", "\\U00000000"]
+        return SettingsLines.split(text).firstIndex { line in forms.contains { line.contains($0) } }.map { $0 + 1 }
     }
 }
