@@ -283,6 +283,9 @@ def pull(world, wanted, work):
     words = ["pull", f"{wanted.name}@{wanted.revision}", "--origin", world.hub.url, "--include", "README*"]
     run = world.tool(*words)
     if run.returncode != 0:
+        if wanted.commit is None and wanted.revision not in wanted.model.refs and "status 404" in run.stderr:
+            # The hub has deleted the branch. Only the server keeps it where it was: a pull asks the hub.
+            return
         raise Failed(f"pull: {run.returncode} {run.stderr[-300:]}")
 
 
