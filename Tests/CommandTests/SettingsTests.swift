@@ -165,9 +165,12 @@ import Testing
         try directory.write([0x61, 0x3D, 0x22, 0xFF, 0x22] as [UInt8], to: "latin.toml")
         let result = try tool("families", "--config", directory("latin.toml"))
         #expect(result.status == 6 && result.errors.contains("UTF-8"))
-        // As deep as a file can be.
-        try write(Array(repeating: "a", count: 32_000).joined(separator: ".") + " = 1\n")
+        // As deep as a file can be, and deeper.
+        try write(Array(repeating: "a", count: 4097).joined(separator: ".") + " = 1\n")
         #expect(try tool("families").status == 0)
+        try write(Array(repeating: "a", count: 32_000).joined(separator: ".") + " = 1\n")
+        let deep = try tool("families")
+        #expect(deep.status == 6 && deep.errors.contains("31999 points"), "\(deep.status) \(deep.errors)")
     }
 
     @Test("the file that --config names must exist")

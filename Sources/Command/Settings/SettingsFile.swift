@@ -25,6 +25,8 @@ struct SettingsFile {
 
     /// More than any configuration, and so few that tables in tables cannot exhaust the stack of the parser.
     private static let mostBytes = 1 << 16
+    /// The parser calls itself for each part of a key between points.
+    private static let mostPoints = 1 << 12
 
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` with the line.
     init(_ path: String) throws {
@@ -41,6 +43,12 @@ struct SettingsFile {
             // The parser's texts end at one.
             throw StorageError.invalid(
                 what: "configuration", value: "\(path), line \(line)", reason: "must not have a NUL character")
+        }
+        let points = text.utf8.count { $0 == UInt8(ascii: ".") }
+        guard points <= Self.mostPoints else {
+            throw StorageError.invalid(
+                what: "configuration", value: "\(path), \(points) points",
+                reason: "must have at most \(Self.mostPoints) points, because keys in keys exhaust the stack")
         }
         let document: TOMLTable
         do {
