@@ -70,6 +70,23 @@ import WeightStore
         try check(fixture)
     }
 
+    @Test("packs of the usual size, of weights between their scales, are fetched in groups, too")
+    func largePacks() throws {
+        var model = TestModel()
+        model.tensors = (0..<16).flatMap { layer in
+            (0..<64).flatMap { number in
+                [("weight", 16384), ("weight_scale_inv", 8)].map { name, bytes in
+                    .init(name: "model.layers.\(layer).\(number).\(name)", dtype: "U8", shape: [bytes])
+                }
+            }
+        }
+        let fixture = try evicted(model)
+        #expect(try fixture.tool()("load", "org/model", "--to", "ram").status == 0)
+        let requests = try ranges(fixture).count
+        #expect(requests < 40, "\(requests) requests")
+        try check(fixture)
+    }
+
     @Test("of a range with a wrong byte, only the shard with that byte fails; the others are stored")
     func damaged() throws {
         let fixture = try evicted()

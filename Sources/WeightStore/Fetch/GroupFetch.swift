@@ -72,7 +72,8 @@ struct GroupFetch {
             }
             var batch = ShardBatch()
             let count = sizes.prefix { batch.add(bytes: $0, atMost: store.groupSize.bytes) }.count
-            if count > 1 { try fetch(rest.prefix(count), &results) }
+            // One alone, too: packs as large as the present size would never show that the link is fast.
+            if count > 1 || sizes[0] <= ShardBatch.mostShardBytes { try fetch(rest.prefix(count), &results) }
             rest = rest.dropFirst(count)
         }
         return results
