@@ -23,9 +23,9 @@ struct SettingsFile {
     /// In the order of the lines.
     let entries: [Entry]
 
-    /// More than any configuration, and so few that tables in tables cannot exhaust the stack of the parser.
+    /// More than any configuration has.
     private static let mostBytes = 1 << 16
-    /// The parser calls itself for each part of a key between points.
+    /// The parser calls itself for each part of a key between points; so few calls cannot exhaust its stack.
     private static let mostPoints = 1 << 12
 
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` with the line.
