@@ -48,8 +48,9 @@ struct DirectoryReader: ~Copyable {
             bytes.withMemoryRebound(to: CChar.self) { fstatat(dirfd(stream), $0.baseAddress!, &facts, 0) }
         }
         if result == 0 { return Int(facts.st_size) }
-        if errno == ENOENT { return nil }
+        let code = errno
+        if code == ENOENT { return nil }
         let text = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
-        throw .system(operation: "stat", path: "\(path)/\(text)", code: errno)
+        throw .system(operation: "stat", path: "\(path)/\(text)", code: code)
     }
 }

@@ -73,7 +73,7 @@ extension Store {
             }
             // First the old catalog is renamed, then its log, then the new catalog. A catalog without its log would
             // lack the last commits, and gc would remove their blobs; a log beside another catalog would be replayed
-            // into it. Between the steps there is no catalog, and opening the store fails.
+            // into it. Between the steps there is no catalog, and opening the store fails (`requireCatalog`).
             let stamp = StoreClock.now
             for suffix in ["", "-wal"] {
                 guard let status = try FileSystem.status(path + "/store.db" + suffix) else { continue }
