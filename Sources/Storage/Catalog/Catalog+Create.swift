@@ -5,9 +5,12 @@ import Glibc
 extension Catalog {
     /// Creates the catalog of a store that has none, with the rows that `body` inserts, in one transaction.
     ///
-    /// Nothing is synced before the end, and there is no log: each page is written about once. The file is a catalog only
-    /// after the call has returned; the caller makes it in a directory of its own, and removes it after an error or a
-    /// crash.
+    /// Nothing is synced before the end, and there is no log: each page is written about once. References are not checked,
+    /// which would cost a quarter of the time of the insertions: `body` inserts a row after those to which it refers, and
+    /// deletes none.
+    ///
+    /// The file is a catalog only after the call has returned; the caller makes it in a directory of its own, and removes
+    /// it after an error or a crash.
     ///
     /// - Parameters:
     ///   - directory: an existing directory without a catalog, which no other process uses.
@@ -23,6 +26,7 @@ extension Catalog {
             // With the owner and the mode of a store's file.
             _ = try StoreFile.open(path, O_RDWR)
             var configuration = Configuration()
+            configuration.foreignKeysEnabled = false
             configuration.prepareDatabase { db in
                 // The rollback journal is in memory, and small: it holds the pages that the transaction did not add.
                 try db.execute(

@@ -9,6 +9,7 @@ package struct StatementValues {
 
     package mutating func add(_ value: Int) { note(value.bind(to: statement, at: count + 1)) }
     package mutating func add(_ value: Int64) { note(value.bind(to: statement, at: count + 1)) }
+    package mutating func add(_ value: Double) { note(value.bind(to: statement, at: count + 1)) }
     package mutating func add(_ value: String) { note(value.bind(to: statement, at: count + 1)) }
 
     package mutating func add(_ value: ContentDigest) {

@@ -106,17 +106,16 @@ package enum ShardTable {
     /// - Returns: the ids of the rows, in the order of `shards`.
     package static func insert(_ shards: [Restored], _ db: Database) throws -> [Int64] {
         if shards.isEmpty { return [] }
-        let now = StoreClock.now
+        let (now, clock) = (StoreClock.now, try EvictionClock(.weights).now(db))
         var ids: [Int64] = []
         ids.reserveCapacity(shards.count)
         var next = try Int64.fetchValue(db.cachedStatement(sql: "SELECT coalesce(max(id), 0) FROM shard"))
+        // FAIL: an error ends the transaction. For ABORT, SQLite copies each page that a statement with triggers changes.
         let insert = try db.cachedStatement(
             sql: """
-                INSERT INTO shard
+                INSERT OR FAIL INTO shard
                   (id, digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at, clock)
-                VALUES
-                  (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                   coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """)
         try insert.execute(forEach: shards) { shard, values in
             let (id, isOverflow) = next.addingReportingOverflow(1)
@@ -134,6 +133,7 @@ package enum ShardTable {
             values.add(now)
             values.add(now)
             values.add(shard.isOrphan ? now : nil)
+            values.add(clock)
         }
         return ids
     }
@@ -226,7 +226,8 @@ package enum ShardTable {
                 SET orphaned_at = NULL,
                     kind = iif(
                       kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
-                WHERE id = ? AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
+                WHERE id = ? AND (orphaned_at IS NOT NULL OR kind = 'kv')
+                      AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
                 """)
         for shard in shards { try adopt.execute(arguments: [shard]) }
     }
