@@ -39,10 +39,11 @@ extension MountServer {
         let start = min(Int(clamping: argument.offset), file.entry.bytes)
         let range = start..<min(start + min(Int(argument.size), data.capacity), file.entry.bytes)
         if range.isEmpty { return reply.succeed() }
-        if let ahead = handle.advance(range) { readAhead(ahead, of: handle) }
+        let ahead = handle.advance(range)
         var lost: StorageError?
         do {
             if try file.read(range, into: data.writableBytes(range.count)) {
+                if let ahead { readAhead(ahead, of: handle) }
                 return reply.send(data.bytes(range.count))
             }
         } catch let error as StorageError where error.lostBlob != nil {
@@ -52,10 +53,12 @@ extension MountServer {
         }
         // Logged with the read that has failed.
         if file.hasFailed { return reply.fail(EIO) }
-        answerLater(reply, "\(file.name), bytes from \(range.lowerBound)", for: file) { [lost] work in
+        answerLater(reply, "\(file.name), bytes from \(range.lowerBound)", for: file) { [self, lost] work in
             let buffer = Buffer(bytes: range.count)
             try file.fetch(range, after: lost, into: buffer.writableBytes(range.count), work)
             reply.send(buffer.bytes(range.count))
+            // Only now: the fetches of what follows would delay the bytes for which the reader waits.
+            if let ahead { readAhead(ahead, of: handle) }
         }
     }
 }

@@ -221,6 +221,38 @@ struct MountTests {
         #expect(absent.logText.contains("org/model"), "\(absent.logText)")
     }
 
+    @Test("what follows an absent shard is fetched after it, not beside it")
+    func order() throws {
+        var model = TestModel(layers: 0)
+        model.tensors = [.init(name: "model.layers.0.large.weight", dtype: "U8", shape: [24 << 20])]
+        model.tensors += (0..<4).map { .init(name: "model.layers.1.\($0).weight", dtype: "U8", shape: [2 << 20]) }
+        try model.write(to: directory("large"))
+        #expect(try tool("import", directory("large"), "--name", "org/large").status == 0)
+        let server = try ServeProcess(tool.store, log: directory("serve-log"))
+        let blobs = directory("empty/blobs")
+        let mount = try mount("--upstream", server.url, store: directory("empty"))
+        let file = open(mount("org/large/main/model.safetensors"), O_RDONLY)
+        try #require(file >= 0)
+        defer { close(file) }
+        // Without the kernel's read-ahead, whose requests are reads of the file.
+        try #require(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0)
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        #expect(pread(file, &buffer, buffer.count, 4 << 20) == buffer.count)
+        func written(_ bytes: Int) -> [timespec] {
+            TemporaryDirectory.files(below: blobs).compactMap { name in
+                var facts = stat()
+                guard stat("\(blobs)/\(name)", &facts) == 0, facts.st_size == bytes else { return nil }
+                return facts.st_mtim
+            }
+        }
+        try #require(try blockUntil { !written(2 << 20).isEmpty }, "nothing is read ahead")
+        let first = try #require(written(24 << 20).first)
+        for next in written(2 << 20) {
+            let isLater = (first.tv_sec, first.tv_nsec) <= (next.tv_sec, next.tv_nsec)
+            #expect(isLater, "written at \(next), before \(first)")
+        }
+    }
+
     @Test("a removed blob without an origin is an error of the read, with its name in the log")
     func damage() throws {
         let mount = try mount()
