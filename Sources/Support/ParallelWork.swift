@@ -1,4 +1,5 @@
 import Dispatch
+import Synchronization
 
 /// Runs the same work on many values in parallel, on dedicated threads; a single value on the caller's thread.
 ///
@@ -17,20 +18,38 @@ package enum ParallelWork {
         if values.count < 2 { return try values.forEach(work) }
         let failure = FirstFailure()
         let group = DispatchGroup()
-        let threads = try WorkerThreads(count: min(most, values.count))
-        for value in values {
+        let next = NextIndex(count: values.count)
+        let count = min(most, values.count)
+        let threads = try WorkerThreads(count: count)
+        for _ in 0..<count {
             group.enter()
             threads.submit {
                 defer { group.leave() }
-                if failure.first != nil { return }
-                do {
-                    try work(value)
-                } catch {
-                    failure.record(error)
+                while failure.first == nil, let index = next.acquire() {
+                    do {
+                        try work(values[index])
+                    } catch {
+                        failure.record(error)
+                    }
                 }
             }
         }
         group.wait()
         if let error = failure.first { throw error }
+    }
+
+    /// The values that no thread has begun. The threads acquire them from here: to submit each one would cost more than a
+    /// short system call.
+    private final class NextIndex: Sendable {
+        private let next = Atomic(0)
+        private let count: Int
+
+        init(count: Int) { self.count = count }
+
+        /// - Returns: nil if all values have begun.
+        func acquire() -> Int? {
+            let index = next.add(1, ordering: .relaxed).oldValue
+            return index < count ? index : nil
+        }
     }
 }

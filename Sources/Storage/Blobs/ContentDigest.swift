@@ -83,8 +83,12 @@ public struct ContentDigest: Hashable, Sendable {
     }
 
     /// The 32 bytes.
-    public var bytes: [UInt8] {
-        (0..<4).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: words[word] >> (56 - 8 * UInt64($0))) } }
+    public var bytes: [UInt8] { withBytes { Array($0) } }
+
+    /// Calls `body` with the 32 bytes, which are valid only during the call.
+    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
+        return try withUnsafeBytes(of: big, body)
     }
 
     /// 64 lower-case hexadecimal digits.
@@ -103,8 +107,7 @@ public struct ContentDigest: Hashable, Sendable {
 
     /// Adds the 32 bytes to the input of a hash.
     package func update(_ hasher: inout SHA256) {
-        let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
-        withUnsafeBytes(of: big) { hasher.update(bufferPointer: $0) }
+        withBytes { hasher.update(bufferPointer: $0) }
     }
 
     /// 32 bytes of zero.

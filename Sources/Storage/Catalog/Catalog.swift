@@ -383,7 +383,7 @@ package final class Catalog: Sendable {
 
 extension ContentDigest: DatabaseValueConvertible {
     /// The 32 bytes as a BLOB.
-    public var databaseValue: DatabaseValue { Data(bytes).databaseValue }
+    public var databaseValue: DatabaseValue { withBytes { Data($0) }.databaseValue }
 
     /// Nil unless the value is a BLOB of 32 bytes.
     public static func fromDatabaseValue(_ value: DatabaseValue) -> ContentDigest? {

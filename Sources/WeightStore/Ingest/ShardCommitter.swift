@@ -43,9 +43,10 @@ final class ShardCommitter: Sendable {
         var shards: Int
         var bytes: Int
 
-        /// Large enough to amortize the fsyncs of a commit, small enough that a kill loses about a second of work.
+        /// Large enough that most of the 256 directories, which a commit syncs, receive several shards; small enough that
+        /// a kill loses a second or two of work.
         ///
-        /// - Parameter shards: at most 256. Each has an open file.
+        /// - Parameter shards: at most 2048. Each has an open file.
         static func large(_ shards: Int) -> Batch { Batch(shards: shards, bytes: 512 << 20) }
         /// Commits each shard: for sources that are slower than commits.
         static let each = Batch(shards: 1, bytes: 0)
@@ -173,6 +174,10 @@ final class ShardCommitter: Sendable {
         _ db: Database
     ) throws -> Int64? {
         let facts = finished.facts
+        if let file = finished.staged, let id = try ShardTable.insert(facts, db) {
+            try stage(file, facts.digest, &staged)
+            return id
+        }
         if let known = try ShardTable.find(facts.digest, db) {
             if staged[facts.digest] != nil { return known.id }
             if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
