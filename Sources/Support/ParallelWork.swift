@@ -18,14 +18,17 @@ package enum ParallelWork {
         if values.count < 2 { return try values.forEach(work) }
         let failure = FirstFailure()
         let group = DispatchGroup()
-        let next = NextIndex(count: values.count)
+        // The threads acquire the values from here: to submit each one costs more than a short system call.
+        let next = Shared(Atomic(0))
         let count = min(most, values.count)
         let threads = try WorkerThreads(count: count)
         for _ in 0..<count {
             group.enter()
             threads.submit {
                 defer { group.leave() }
-                while failure.first == nil, let index = next.acquire() {
+                while failure.first == nil {
+                    let index = next.value.add(1, ordering: .relaxed).oldValue
+                    guard index < values.count else { return }
                     do {
                         try work(values[index])
                     } catch {
@@ -36,20 +39,5 @@ package enum ParallelWork {
         }
         group.wait()
         if let error = failure.first { throw error }
-    }
-
-    /// The values that no thread has begun. The threads acquire them from here: to submit each one would cost more than a
-    /// short system call.
-    private final class NextIndex: Sendable {
-        private let next = Atomic(0)
-        private let count: Int
-
-        init(count: Int) { self.count = count }
-
-        /// - Returns: nil if all values have begun.
-        func acquire() -> Int? {
-            let index = next.add(1, ordering: .relaxed).oldValue
-            return index < count ? index : nil
-        }
     }
 }
