@@ -186,16 +186,25 @@ package enum ShardTable {
     /// Records that a file references the shards. Shards in which no file has an extent stay orphans. The shard of a
     /// removed KV block becomes one of kind `file`.
     package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
-        let adopt = try db.cachedStatement(
+        // In the order of the rows: each page of the table is then written once.
+        let sorted = shards.sorted()
+        try db.cachedStatement(
             sql: """
                 UPDATE shard
-                SET orphaned_at = NULL,
-                    kind = iif(
-                      kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
-                WHERE id = ? AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
-                """)
-        // In the order of the rows: each page of the table is then written once.
-        try adopt.execute(forEach: shards.sorted()) { shard, values in values.add(shard) }
+                SET orphaned_at = NULL
+                WHERE id = ? AND orphaned_at IS NOT NULL
+                      AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
+                """
+        ).execute(forEach: sorted) { shard, values in values.add(shard) }
+        // A statement of its own: triggers and indexes follow each change of `kind`.
+        try db.cachedStatement(
+            sql: """
+                UPDATE shard
+                SET kind = 'file'
+                WHERE id = ? AND kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id)
+                      AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
+                """
+        ).execute(forEach: sorted) { shard, values in values.add(shard) }
     }
 
     /// Records that nothing references the shard. An orphan keeps its earlier time.

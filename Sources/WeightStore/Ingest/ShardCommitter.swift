@@ -120,7 +120,7 @@ final class ShardCommitter: Sendable {
 
     /// - Returns: the number of shards of the batch, committed or not.
     private func commitPending() -> Int {
-        let batch = pending.withLock { pending in
+        var batch = pending.withLock { pending in
             defer { pending = Pending() }
             return pending
         }
@@ -129,7 +129,9 @@ final class ShardCommitter: Sendable {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
             try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
-            let safe = try catalog.write(work: work) { db in try install(batch, db) }
+            // In the order of the index, and of the directories of the blobs.
+            batch.shards.sort { $0.facts.digest < $1.facts.digest }
+            let safe = try catalog.write(work: work) { [batch] db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
                 if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
@@ -161,7 +163,7 @@ final class ShardCommitter: Sendable {
         for (id, entry) in files {
             try entry.file.reference(entry.shards, isComplete: complete.contains(id), lease: lease, db)
         }
-        try blobs.install(Array(staged.values))
+        try blobs.install(staged.values.sorted { $0.name.digest < $1.name.digest })
         return safe
     }
 
