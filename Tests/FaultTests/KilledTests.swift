@@ -211,6 +211,29 @@ extension Kills {
             }
         }
 
+        @Test("a killed rebuild of a store without blobs leaves no catalog that is older than the blobs")
+        func emptyRebuilds() throws {
+            let template = directory("empty")
+            #expect(try Tool(store: template)("init").status == 0)
+            // All renames and removals, and some of the writes.
+            try killing(["rebuild"], on: template, most: 8) { place, point, _ in
+                do {
+                    // It is refused if the catalog is older.
+                    try collect(Store(at: place), point)
+                } catch StorageError.catalogDamaged {
+                    let refused = try Tool(store: place)("ls")
+                    #expect(refused.status == 7 && refused.errors.contains("rebuild"), "\(point): \(refused.errors)")
+                }
+                let again = try Tool(store: place)("rebuild")
+                #expect(again.status == 0, "\(point): \(again.errors)")
+                let imported = try Tool(store: place)("import", directory("base"), "--name", "org/base")
+                #expect(imported.status == 0, "\(point): \(imported.errors)")
+                let store = try Store(at: place)
+                try collect(store, point)
+                try expectBase(store, point)
+            }
+        }
+
         /// A store with two models whose last commits are only in the log.
         private func logged() throws -> String {
             let place = directory("logged")

@@ -26,7 +26,9 @@ extension Faults {
             -> Tool
         {
             var tool = tool
-            tool.prefix = Trace.inject(call, action, when: when, of: [path], log: directory("log"))
+            // Also by its name alone, relative to the descriptor of its directory.
+            tool.prefix = Trace.inject(
+                call, action, when: when, of: [path, FileSystem.name(of: path)], log: directory("log"))
             return tool
         }
 
@@ -46,7 +48,8 @@ extension Faults {
             let name = try #require(TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") })
             let result = try failing("newfstatat,statx", on: "\(place)/blobs/\(name)").run(["rebuild"])
             #expect(result.status == 1, "\(result.status) \(result.output) \(result.errors)")
-            #expect(result.errors.contains("Input/output error"), "\(result.errors)")
+            #expect(
+                result.errors.contains("\(name): ") && result.errors.contains("Input/output error"), "\(result.errors)")
             try expectWhole()
         }
 

@@ -42,6 +42,10 @@ import Testing
         if case StorageError.catalogOlder = error { true } else { false }
     }
 
+    private func isDamaged(_ error: any Error) -> Bool {
+        if case StorageError.catalogDamaged = error { true } else { false }
+    }
+
     private func expectWhole(_ store: Store) throws {
         let summary = try store.verifyBlocking()
         #expect(summary.damage.isEmpty && summary.known.isEmpty)
@@ -561,6 +565,22 @@ import Testing
         try store.importModelBlocking(ImportRequest(source: directory("later")))
         #expect(try store.collectGarbage(graceSeconds: 0).kept == 0)
         #expect(try store.newerThanCatalog().isEmpty)
+    }
+
+    @Test(
+        "a store that has lost its catalog gets no new one at an open, even without blobs; a rebuild makes a current one"
+    )
+    func lostCatalog() throws {
+        let path = directory("store")
+        _ = try Store(at: path, create: true)
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(path)/store.db\(suffix)") }
+        for _ in 0..<2 { #expect(performing: { try Store(at: path) }, throws: isDamaged) }
+        try Store.rebuildBlocking(at: path)
+        let store = try Store(at: path)
+        #expect(try store.collectGarbage(graceSeconds: 0).isEmpty)
+        try model.write(to: directory("base"))
+        try store.importModelBlocking(ImportRequest(source: directory("base")))
+        try expectWhole(store)
     }
 
     @Test("a rebuild keeps the identity of the blobs, and is not older than them")

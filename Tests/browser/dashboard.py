@@ -98,7 +98,7 @@ def pages(server):
     if server.count:
         found |= {
             "model": "/models/org0/model-0000", "layers": "/disk?model=org0/model-0000",
-            "shards": "/disk?model=org0/model-0000&layer=1", "search": "/?q=model-000", "sorted": "/?sort=size&dir=desc",
+            "shards": "/disk?model=org0/model-0000&layer=0", "search": "/?q=model-000", "sorted": "/?sort=size&dir=desc",
         }
     return found
 

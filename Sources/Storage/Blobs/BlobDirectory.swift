@@ -34,13 +34,17 @@ package struct BlobDirectory: Sendable {
         /// Parses the name of a file: 64 lower-case digits, and the suffix of the kind.
         init?(file name: String) {
             var name = name
-            let digest = name.withUTF8 { bytes in
-                ContentDigest(lowerCase: UnsafeBufferPointer(rebasing: bytes.prefix(2 * ContentDigest.byteCount)))
-            }
-            let suffix = name.utf8.dropFirst(2 * ContentDigest.byteCount)
-            guard let digest, let kind = suffix.isEmpty ? .shard : Kind(rawValue: String(Substring(suffix))) else {
-                return nil
-            }
+            guard let parsed = name.withUTF8({ Name(file: $0) }) else { return nil }
+            self = parsed
+        }
+
+        /// As above, for a name as bytes.
+        init?(file name: UnsafeBufferPointer<UInt8>) {
+            let digits = UnsafeBufferPointer(rebasing: name.prefix(2 * ContentDigest.byteCount))
+            let suffix = name.dropFirst(2 * ContentDigest.byteCount)
+            guard let digest = ContentDigest(lowerCase: digits),
+                let kind = Kind.allCases.first(where: { suffix.elementsEqual($0.rawValue.utf8) })
+            else { return nil }
             self.init(digest: digest, kind: kind)
         }
 
@@ -83,6 +87,13 @@ package struct BlobDirectory: Sendable {
             }
         }
         return (blobs, unknownFiles)
+    }
+
+    /// The blobs in one of the directories, and their sizes in bytes, in no particular order.
+    package func sizes(_ directory: String) throws -> [(name: Name, bytes: Int)] {
+        try FileSystem.sizes(in: "\(root)/\(directory)") { text in
+            Name(file: text).flatMap { $0.directory == directory ? $0 : nil }
+        }
     }
 
     /// Renames staged, synced files to their final paths, durably. Call it only under the write lock, before the commit

@@ -85,8 +85,8 @@ public struct ContentDigest: Hashable, Sendable {
     /// The 32 bytes.
     public var bytes: [UInt8] { withBytes { Array($0) } }
 
-    /// Calls `body` with the 32 bytes, which are valid only during the call.
-    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    /// Calls `body` with the 32 bytes, which are valid during the call.
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         let big = SIMD4(words[0].bigEndian, words[1].bigEndian, words[2].bigEndian, words[3].bigEndian)
         return try withUnsafeBytes(of: big, body)
     }

@@ -9,15 +9,15 @@ package struct StatementValues {
 
     package mutating func add(_ value: Int) { note(value.bind(to: statement, at: count + 1)) }
     package mutating func add(_ value: Int64) { note(value.bind(to: statement, at: count + 1)) }
+    package mutating func add(_ value: Double) { note(value.bind(to: statement, at: count + 1)) }
     package mutating func add(_ value: String) { note(value.bind(to: statement, at: count + 1)) }
 
     package mutating func add(_ value: ContentDigest) {
-        note(
-            value.withBytes { sqlite3_bind_blob(statement, count + 1, $0.baseAddress, CInt($0.count), Self.transient) })
+        note(value.withBytes { sqlite3_bind_blob(statement, count + 1, $0.baseAddress, CInt($0.count), Self.copied) })
     }
 
-    /// SQLite copies the bytes (`SQLITE_TRANSIENT`, which is no constant in Swift).
-    private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+    /// `SQLITE_TRANSIENT`: SQLite copies the value.
+    private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
     package mutating func add(_ value: Int?) {
         if let value { add(value) } else { addNull() }

@@ -78,18 +78,18 @@ extension FileContent {
         let shardIDs = try shards.map { facts in
             guard let shard = try ShardTable.find(facts.digest, db), shard.state == .present || shard.state == .evicted
             else { throw StorageError.missing(path: facts.digest.hex, digest: facts.digest) }
-            try Self.check(facts, is: shard)
+            try Self.check(facts, storedBytes: shard.bytes)
             return shard.id
         }
         return (try save(shardIDs, db), shardIDs)
     }
 
     /// Throws if a stored shard has another size than a manifest gives: extents would reach past its end.
-    package static func check(_ facts: ShardFacts, is shard: ShardTable.Entry) throws(StorageError) {
-        guard shard.bytes == facts.bytes else {
+    package static func check(_ facts: ShardFacts, storedBytes: Int) throws(StorageError) {
+        guard storedBytes == facts.bytes else {
             throw .invalid(
                 what: "shard", value: facts.digest.hex,
-                reason: "has \(shard.bytes) bytes in this store, and \(facts.bytes) bytes in the manifest")
+                reason: "has \(storedBytes) bytes in this store, and \(facts.bytes) bytes in the manifest")
         }
     }
 

@@ -20,7 +20,8 @@ extension Manifest {
     ///   - path: for the error.
     /// - Throws: ``StorageError/invalid(what:value:reason:)`` with the number of the line, and the value.
     package init(decoding bytes: [UInt8], path: String) throws(StorageError) {
-        var parser = Parser(path: path)
+        // One check of all lines is cheaper than one of each. If it fails, each line is checked, for its number.
+        var parser = Parser(path: path, isText: bytes.isEmpty || String(validating: bytes, as: UTF8.self) != nil)
         var rest = bytes[...]
         while !rest.isEmpty {
             let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
@@ -60,7 +61,13 @@ extension Manifest {
             case rule, shards, extents, tensors
         }
 
-        init(path: String) { self.path = path }
+        /// Whether all lines are known to be UTF-8.
+        private let isText: Bool
+
+        init(path: String, isText: Bool) {
+            self.path = path
+            self.isText = isText
+        }
 
         private func malformed(_ reason: String) -> StorageError {
             .invalid(what: "manifest", value: path, reason: "line \(number): \(reason)")
@@ -68,9 +75,10 @@ extension Manifest {
 
         mutating func parse(_ line: ArraySlice<UInt8>) throws(StorageError) {
             number += 1
-            guard let text = String(validating: line, as: UTF8.self) else { throw malformed("not UTF-8") }
+            guard isText || String(validating: line, as: UTF8.self) != nil else { throw malformed("not UTF-8") }
             if number == 1 {
                 guard line.elementsEqual(Manifest.firstLine.utf8) else {
+                    let text = String(decoding: line, as: UTF8.self)
                     throw malformed("\"\(text.prefix(40))\", expected \"\(Manifest.firstLine)\"")
                 }
                 return
@@ -83,7 +91,7 @@ extension Manifest {
             case ("shard", 4) where filePath != nil: try parseShard(fields)
             case ("extent", 4) where filePath != nil: try parseExtent(fields)
             case ("tensor", 6) where filePath != nil: try parseTensor(fields)
-            default: throw malformed("unexpected \"\(text.prefix(80))\"")
+            default: throw malformed("unexpected \"\(String(decoding: line, as: UTF8.self).prefix(80))\"")
             }
         }
 
@@ -258,6 +266,7 @@ extension Manifest {
         // MARK: Fields
 
         private func digest(_ field: ArraySlice<UInt8>) throws(StorageError) -> ContentDigest {
+            if let digest = field.withUnsafeBufferPointer({ ContentDigest(lowerCase: $0) }) { return digest }
             let text = String(decoding: field, as: UTF8.self)
             guard field.count == 2 * ContentDigest.byteCount, let digest = ContentDigest(hex: text) else {
                 throw malformed("\"\(text.prefix(80))\", expected a SHA-256 as 64 hexadecimal digits")

@@ -11,9 +11,10 @@ package enum ExtentTable {
     ///
     /// - Parameter shards: the rows of the content's shards, in their order.
     package static func insert(_ extents: [Extent], of file: Int64, shards: [Int64], _ db: Database) throws {
+        // FAIL as in `ShardTable.insert`.
         let insert = try db.cachedStatement(
             sql: """
-                INSERT INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
+                INSERT OR FAIL INTO extent (file_id, offset, length, shard_id, shard_offset) VALUES (?, ?, ?, ?, ?)
                 """)
         var offset = 0
         try insert.execute(forEach: extents) { extent, values in

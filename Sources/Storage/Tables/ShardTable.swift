@@ -104,6 +104,60 @@ package enum ShardTable {
         return db.changesCount == 1 ? db.lastInsertedRowID : nil
     }
 
+    /// A shard without a row, as a manifest and the blobs describe it.
+    package struct Restored {
+        fileprivate let facts: ShardFacts
+        package let state: ShardState
+        fileprivate let isOrphan: Bool
+
+        /// - Parameters:
+        ///   - state: whether its blob exists.
+        ///   - isOrphan: whether no file will have an extent in it.
+        package init(_ facts: ShardFacts, _ state: ShardState, isOrphan: Bool) {
+            self.facts = facts
+            self.state = state
+            self.isOrphan = isOrphan
+        }
+    }
+
+    /// Inserts the rows of shards that have none. The extents of those that are no orphans are inserted in the same
+    /// transaction.
+    ///
+    /// - Returns: the ids of the rows, in the order of `shards`.
+    package static func insert(_ shards: [Restored], _ db: Database) throws -> [Int64] {
+        if shards.isEmpty { return [] }
+        let (now, clock) = (StoreClock.now, try EvictionClock(.weights).now(db))
+        var ids: [Int64] = []
+        ids.reserveCapacity(shards.count)
+        var next = try Int64.fetchValue(db.cachedStatement(sql: "SELECT coalesce(max(id), 0) FROM shard"))
+        // FAIL: an error ends the transaction. For ABORT, SQLite copies each page that a statement with triggers changes.
+        let insert = try db.cachedStatement(
+            sql: """
+                INSERT OR FAIL INTO shard
+                  (id, digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at, clock)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
+        try insert.execute(forEach: shards) { shard, values in
+            let (id, isOverflow) = next.addingReportingOverflow(1)
+            guard !isOverflow else { throw DatabaseError.damaged("shard \(next) has the highest possible id") }
+            next = id
+            ids.append(id)
+            values.add(id)
+            values.add(shard.facts.digest)
+            values.add(shard.facts.bytes)
+            values.add(shard.facts.kind.rawValue)
+            values.add(shard.facts.layer)
+            values.add(shard.facts.head)
+            values.add(shard.state.rawValue)
+            values.add(now)
+            values.add(now)
+            values.add(now)
+            values.add(shard.isOrphan ? now : nil)
+            values.add(clock)
+        }
+        return ids
+    }
+
     /// Marks a shard whose bytes were fetched from an origin as present.
     ///
     /// - Parameter seconds: the duration of the fetch.

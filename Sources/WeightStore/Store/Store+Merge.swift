@@ -131,7 +131,10 @@ extension Store {
     ) {
         let record = stored.record
         guard let known = try ModelTable.all(db).first(where: { $0.name == record.model }) else {
-            let lost = try Self.fill(record, stored.digest, blobs, &summary, db)
+            var shards = ShardRestoration(blobs, nil)
+            let lost = try Self.fill(record, stored.digest, &shards, &summary, db) { revision in
+                try Self.manifest(of: revision.digest, blobs)
+            }
             return (lost, try ModelTable.find(record.model, db).map { [$0] } ?? [])
         }
         let model = known.id
@@ -193,7 +196,8 @@ extension Store {
                 revision.version = try ModelTable.nextVersion(of: model, wanted: nil, db)
             }
         }
-        try Self.fill(revision, manifest, of: model, record.origins(of: revision), blobs, &summary, db)
+        var shards = ShardRestoration(blobs, nil)
+        try Self.fill(revision, manifest, of: model, record.origins(of: revision), &shards, &summary, db)
     }
 
     /// Adds the origins of a record's revisions to those of the catalog; the newer ones are nearer.

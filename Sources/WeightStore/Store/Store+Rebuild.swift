@@ -53,18 +53,19 @@ extension Store {
             if FileSystem.exists(aside) { try FileSystem.removeTree(aside) }
             try StoreFile.createDirectory(aside)
             do {
-                let catalog = try Catalog(directory: aside, leases: nil, cacheBytes: Self.rebuildCacheBytes)
                 let blobs = BlobDirectory(root: path + "/blobs")
-                let found = try fill(catalog, blobs, work, &summary)
                 let lock = try WriteLock(path + "/write.lock")
-                try catalog.write { db in
+                var superseded: [ContentDigest] = []
+                try Catalog.create(in: aside, cacheBytes: Self.rebuildCacheBytes) { db in
+                    let found = try fill(blobs, work, &summary, db)
                     try StoreIdentity.adopt(blobs, db)
                     try RebuildLoss.set(found.losses, db)
-                    try CommitCounter.raise(to: lock.commits(), db)
+                    // Above it, as after a commit.
+                    try CommitCounter.raise(to: lock.commits().adding(saturating: 1), db)
+                    superseded = found.superseded
                 }
-                try catalog.checkpoint()
                 // The next change deletes them. Otherwise they would list their model again after it was removed.
-                try lock.notePending(found.superseded)
+                try lock.notePending(superseded)
             } catch {
                 // The next run cannot reuse it. If the removal fails, the next run removes it.
                 try? FileSystem.removeTree(aside)
@@ -72,7 +73,7 @@ extension Store {
             }
             // First the old catalog is renamed, then its log, then the new catalog. A catalog without its log would
             // lack the last commits, and gc would remove their blobs; a log beside another catalog would be replayed
-            // into it. Between the steps there is no catalog, and opening the store fails.
+            // into it. Between the steps there is no catalog, and opening the store fails (`requireCatalog`).
             let stamp = StoreClock.now
             for suffix in ["", "-wal"] {
                 guard let status = try FileSystem.status(path + "/store.db" + suffix) else { continue }
@@ -93,17 +94,19 @@ extension Store {
         }
     }
 
-    /// The page cache of the new catalog. Digests are inserted in random order, so the indexes on them are read all over.
-    private static let rebuildCacheBytes = 64 << 20
+    /// The page cache of the new catalog. Digests are inserted in random order: the indexes on them, 80 bytes a shard,
+    /// are changed all over.
+    private static let rebuildCacheBytes = 128 << 20
 
     /// - Returns: the losses, and the blobs that belong to no revision; the records that a newer one of their model
     ///   supersedes.
     private static func fill(
-        _ catalog: Catalog, _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary
+        _ blobs: BlobDirectory, _ work: Work, _ summary: inout RebuildSummary, _ db: Database
     ) throws -> (losses: [RebuildLoss.Entry], superseded: [ContentDigest]) {
-        let found = try records(in: blobs, work)
+        let listing = try BlobListing(blobs, work)
+        let found = try read(listing.records, in: blobs, work)
         // A record alone may have been written by an older program while the blobs were not mounted.
-        if found.others == 0 && found.lost.isEmpty {
+        if !listing.hasContents && found.lost.isEmpty {
             guard let marker = try StoreMarker(blobs).read(), !marker.isEmpty else {
                 throw StorageError.foreignBlobs(path: blobs.root, found: nil)
             }
@@ -113,20 +116,25 @@ extension Store {
         where newest[ByteText(stored.record.model)]?.record.sequence ?? -1 < stored.record.sequence {
             newest[ByteText(stored.record.model)] = stored
         }
+        let models = newest.sorted { $0.key < $1.key }.map(\.value)
+        let manifests = try ManifestReader(models.flatMap { $0.record.revisions.map(\.digest) }, blobs)
+        var shards = ShardRestoration(blobs, listing)
         var lost = found.lost
-        for stored in newest.sorted(by: { $0.key < $1.key }).map(\.value) {
-            try work.check()
-            // Durable with the last commit: a rebuild that is interrupted begins again.
-            try catalog.write(durable: false) { db in
-                lost += try fill(stored.record, stored.digest, blobs, &summary, db)
+        for stored in models {
+            lost += try fill(stored.record, stored.digest, &shards, &summary, db) { _ in
+                try work.check()
+                return try manifests.next()
             }
         }
         summary.lost = lost.map { KeptRevision(revision: $0.name, reason: $0.reason) }
-        let used = Set(newest.values.map(\.digest))
-        return (
-            try lost + BlobSurvey(catalog, blobs).unlisted(catalog, blobs, &summary),
-            found.records.map(\.digest).filter { !used.contains($0) }
-        )
+        if let unreferenced = shards.listing?.unreferenced(restored: Set(try RevisionTable.manifests(db))) {
+            (summary.unreferencedBlobs, summary.unreferencedBytes) = unreferenced
+            if unreferenced.blobs > 0 {
+                lost.append(RebuildLoss.Entry(blobs: unreferenced.blobs, bytes: unreferenced.bytes))
+            }
+        }
+        let used = Set(models.map(\.digest))
+        return (lost, found.records.map(\.digest).filter { !used.contains($0) })
     }
 
     /// A record and the digest of its blob.
@@ -137,28 +145,33 @@ extension Store {
 
     /// Reads all records in `blobs/`.
     ///
-    /// - Returns: the records; those that are damaged or malformed; the number of shards and manifests.
+    /// - Returns: the records; those that are damaged or malformed.
     /// - Throws: ``FileError`` if one cannot be read: it may be whole.
     static func records(in blobs: BlobDirectory, _ work: Work) throws -> (
-        records: [StoredRecord], lost: [RebuildLoss.Entry], others: Int
+        records: [StoredRecord], lost: [RebuildLoss.Entry]
     ) {
         work.expect(BlobDirectory.fanOut.count)
-        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry](), others: 0)
+        var names: [BlobDirectory.Name] = []
         for directory in BlobDirectory.fanOut {
             try work.check()
             work.advance(1)
-            for name in try blobs.contents(directory).blobs {
-                guard name.kind == .record else {
-                    found.others += 1
-                    continue
-                }
-                let blob = blobs.path(name.digest, .record)
-                do {
-                    let record = try ModelRecord(decoding: try checked(name, blobs), path: blob)
-                    found.records.append(StoredRecord(record: record, digest: name.digest))
-                } catch let error as StorageError {
-                    found.lost.append(.init(name: blob, manifest: nil, reason: "\(error)"))
-                }
+            names += try blobs.contents(directory).blobs.filter { $0.kind == .record }
+        }
+        return try read(names, in: blobs, work)
+    }
+
+    private static func read(_ names: [BlobDirectory.Name], in blobs: BlobDirectory, _ work: Work) throws -> (
+        records: [StoredRecord], lost: [RebuildLoss.Entry]
+    ) {
+        var found = (records: [StoredRecord](), lost: [RebuildLoss.Entry]())
+        for name in names {
+            try work.check()
+            let blob = blobs.path(name.digest, .record)
+            do {
+                let record = try ModelRecord(decoding: try checked(name, blobs), path: blob)
+                found.records.append(StoredRecord(record: record, digest: name.digest))
+            } catch let error as StorageError {
+                found.lost.append(.init(name: blob, manifest: nil, reason: "\(error)"))
             }
         }
         return found
@@ -166,10 +179,11 @@ extension Store {
 
     /// Inserts a model and its revisions.
     ///
+    /// - Parameter manifest: the manifest of a revision. It is called for each one, in their order.
     /// - Returns: the revisions whose manifests are damaged or missing.
     static func fill(
-        _ record: ModelRecord, _ digest: ContentDigest, _ blobs: BlobDirectory, _ summary: inout RebuildSummary,
-        _ db: Database
+        _ record: ModelRecord, _ digest: ContentDigest, _ shards: inout ShardRestoration,
+        _ summary: inout RebuildSummary, _ db: Database, manifest: (ModelRecord.Revision) throws -> Manifest
     ) throws -> [RebuildLoss.Entry] {
         var lost: [RebuildLoss.Entry] = []
         let model = try ModelTable.restore(record, digest: digest, db)
@@ -178,8 +192,7 @@ extension Store {
             let name = name(of: revision, record.model)
             do {
                 try fill(
-                    revision, manifest(of: revision.digest, blobs), of: model, record.origins(of: revision), blobs,
-                    &summary, db)
+                    revision, manifest(revision), of: model, record.origins(of: revision), &shards, &summary, db)
             } catch let error as StorageError {
                 lost.append(.init(name: name, manifest: revision.digest, reason: "\(error)"))
             }
@@ -207,7 +220,7 @@ extension Store {
     /// Inserts a revision and the rows of its files.
     static func fill(
         _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ origins: [OriginEntry],
-        _ blobs: BlobDirectory, _ summary: inout RebuildSummary, _ db: Database
+        _ shards: inout ShardRestoration, _ summary: inout RebuildSummary, _ db: Database
     ) throws {
         let id = try RevisionTable.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
@@ -216,33 +229,7 @@ extension Store {
         try OriginTable.set(origins, of: id, db)
         let hasOrigin = origins.contains { $0.absentAt == nil }
         for file in manifest.files {
-            var ids: [Int64] = []
-            for facts in file.content.shards {
-                if let row = try ShardTable.find(facts.digest, db) {
-                    try FileContent.check(facts, is: row)
-                    ids.append(row.id)
-                    // A revision without an origin was read before this one, which can fetch the shard.
-                    if row.state == .missing, hasOrigin {
-                        try ShardTable.mark(facts.digest, as: .evicted, db)
-                        summary.missing = max(0, summary.missing - 1)
-                        summary.evicted += 1
-                    }
-                    continue
-                }
-                ids.append(try ShardTable.markPresent(facts, db))
-                summary.shards += 1
-                let blob = blobs.path(facts.digest)
-                let bytes = try FileSystem.status(blob)?.bytes
-                if bytes != facts.bytes {
-                    // Every other error than ENOENT ends the rebuild.
-                    if bytes == nil { _ = try FileSystem.isAbsent(blob) }
-                    try ShardTable.mark(facts.digest, as: hasOrigin ? .evicted : .missing, db)
-                    summary.evicted += hasOrigin ? 1 : 0
-                    summary.missing += hasOrigin ? 0 : 1
-                }
-            }
-            try RevisionTable.link(id, file.path, try file.content.save(ids, db), db)
-            try ShardTable.adopt(Set(ids), db)
+            try shards.restore(file, of: id, hasOrigin: hasOrigin, &summary, db)
         }
         // The rows of the move are lost: the next import of the source adds to the files that were stored.
         if revision.version == nil { _ = try MoveTable.add(source: revision.source, revision: id, db) }

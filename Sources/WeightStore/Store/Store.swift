@@ -191,21 +191,30 @@ public final class Store: Sendable {
         _ trace: (@Sendable (String) -> Void)?
     ) throws -> (LeaseDirectory, Catalog) {
         let leases = try LeaseDirectory(path + "/leases", access, waits)
-        // A new catalog beside old blobs would make them garbage. The blobs are checked first: a process creates the
-        // catalog before any blob.
-        if try FileSystem.entries(path + "/blobs").contains(where: { !$0.hasPrefix(StoreMarker.name) }) {
-            let status = try FileSystem.status(path + "/store.db")
-            if status == nil || status?.bytes == 0 {
-                throw StorageError.catalogDamaged(
-                    path: path + "/store.db",
-                    message: "\(status == nil ? "missing" : "empty"), but there are blobs")
-            }
-        }
+        try requireCatalog(path, access)
         let catalog = try Catalog(
             directory: path, access, leases: leases, wait: waits, logger: logger, trace: trace)
         if access.isReadOnly { return (leases, catalog) }
         try establishIdentity(catalog, BlobDirectory(root: path + "/blobs"), logger)
         return (leases, catalog)
+    }
+
+    /// Requires a catalog, unless the store is a new one: a new catalog would make the blobs garbage, and lack the commits
+    /// that `write.lock` counts. A rebuild that is killed between its renames leaves a store without one.
+    ///
+    /// - Throws: ``StorageError/catalogDamaged(path:message:)``.
+    private static func requireCatalog(_ path: String, _ access: StoreAccess) throws {
+        // Both before the catalog: another process that creates the store makes its catalog first.
+        let hasBlobs = try FileSystem.entries(path + "/blobs").contains { !$0.hasPrefix(StoreMarker.name) }
+        // A process that can only read makes no catalog.
+        let commits = access.isReadOnly ? 0 : try WriteLock(path + "/write.lock").commits()
+        guard hasBlobs || commits > 0 else { return }
+        let status = try FileSystem.status(path + "/store.db")
+        if let status, status.bytes > 0 { return }
+        throw StorageError.catalogDamaged(
+            path: path + "/store.db",
+            message: "\(status == nil ? "missing" : "empty"), but "
+                + (hasBlobs ? "there are blobs" : "write.lock counts commits (\(commits))"))
     }
 
     /// Writes the marker in `blobs/` at the first open. If that fails, the store opens: a deletion tries again, and is

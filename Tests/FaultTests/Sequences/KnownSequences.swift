@@ -185,6 +185,10 @@ enum KnownSequences {
             ]
         ),
         (
+            "a rebuild that is killed before the new catalog is in its place leaves no older one",
+            [.kill(.rebuild, call: "rename", ordinal: 2)]
+        ),
+        (
             "a collection is refused if many shards are missing",
             manyMissing
         ),

@@ -1,0 +1,138 @@
+import Foundation
+import GRDB
+import Storage
+import TestSupport
+import Testing
+@testable import WeightStore
+
+/// The rows of a catalog before and after a rebuild.
+@Suite(.blocking) struct RebuiltCatalogTests {
+    let directory = try! TemporaryDirectory()
+
+    /// What a rebuild restores: each table without row ids, the times of accesses and checks, and counts of uses.
+    private static let queries = [
+        "SELECT name, last_version, hex(record), sequence, created_at FROM model",
+        """
+        SELECT model.name, hex(digest), version, commit_id, bytes, file_count, tensor_count, layer_count, source,
+               revision.created_at
+        FROM revision JOIN model ON model.id = revision.model_id
+        """,
+        """
+        SELECT model.name, ref.name, hex(revision.digest)
+        FROM ref JOIN model ON model.id = ref.model_id JOIN revision ON revision.id = ref.revision_id
+        """,
+        "SELECT hex(revision.digest), note FROM pin JOIN revision ON revision.id = pin.revision_id",
+        """
+        SELECT hex(revision.digest), url, position
+        FROM revision_origin JOIN revision ON revision.id = revision_origin.revision_id
+        """,
+        """
+        SELECT hex(revision.digest), path, hex(file.digest)
+        FROM revision_file JOIN revision ON revision.id = revision_file.revision_id
+             JOIN file ON file.id = revision_file.file_id
+        """,
+        "SELECT hex(digest), bytes, format, pending, unlinked, rule FROM file",
+        """
+        SELECT hex(file.digest), extent.offset, length, hex(shard.digest), shard_offset
+        FROM extent JOIN file ON file.id = extent.file_id JOIN shard ON shard.id = extent.shard_id
+        """,
+        """
+        SELECT hex(file.digest), name, dtype, shape, offset, tensor.bytes, stack, layer, expert
+        FROM tensor JOIN file ON file.id = tensor.file_id
+        """,
+        """
+        SELECT hex(digest), bytes, kind, layer, head, state, access_count, orphaned_at IS NULL
+        FROM shard
+        """,
+        "SELECT shards, bytes FROM shard_totals",
+        "SELECT model.name, prompt.name, hex(tokens) FROM prompt JOIN model ON model.id = prompt.model_id",
+    ]
+
+    private func rows(_ store: Store) throws -> [[String]] {
+        try store.catalog.read { db in
+            try Self.queries.map { query in
+                try Row.fetchAll(db, sql: query).map { row in
+                    row.databaseValues.map { "\($0)" }.joined(separator: " ")
+                }.sorted()
+            }
+        }
+    }
+
+    private func filled(models: Int) throws -> Store {
+        let store = try Store(at: directory("store"), create: true)
+        for model in 0..<models {
+            let path = directory("model-\(model)")
+            try TestModel(layers: 1 + model % 3, seed: UInt64(model), wide: 64).write(to: path, files: 1 + model % 2)
+            var request = ImportRequest(source: path, name: "org/model-\(model)")
+            request.refs = ["main", "tag-\(model)"]
+            if model % 3 == 0 { request.origins = ["file://\(path)"] }
+            try store.importModelBlocking(request)
+            if model % 4 == 0 {
+                // A second version, which shares tensors with the first, and another model of the same bytes.
+                try FileManager.default.removeItem(atPath: path)
+                try TestModel(layers: 1 + model % 3, seed: UInt64(model), wide: 64).tuned(seed: 99).write(to: path)
+                try store.importModelBlocking(ImportRequest(source: path, name: "org/model-\(model)"))
+                try store.importModelBlocking(ImportRequest(source: path, name: "copy/model-\(model)"))
+            }
+            if model % 5 == 0 { try store.pin("org/model-\(model)", note: "note \(model)") }
+        }
+        return store
+    }
+
+    @Test("the catalog after a rebuild has the rows of the catalog before, for a store of many models")
+    func equal() throws {
+        let before = try rows(filled(models: 24))
+        let summary = try Store.rebuildBlocking(at: directory("store"))
+        #expect(summary.models == 30 && summary.revisions == 36 && summary.lost.isEmpty)
+        #expect(summary.missing == 0 && summary.evicted == 0 && summary.unreferencedBlobs == 0)
+        let store = try Store(at: directory("store"))
+        for (query, (before, after)) in zip(Self.queries, zip(before, try rows(store))) {
+            #expect(before == after, "\(query)")
+        }
+        let (integrity, foreignKeys, mode) = try store.catalog.read { db in
+            try (
+                String.fetchAll(db, sql: "PRAGMA integrity_check"),
+                Row.fetchAll(db, sql: "PRAGMA foreign_key_check").count,
+                String.fetchOne(db, sql: "PRAGMA journal_mode")
+            )
+        }
+        #expect(integrity == ["ok"] && foreignKeys == 0 && mode == "wal")
+        #expect(try store.verifyBlocking().damage.isEmpty)
+    }
+
+    @Test("a rebuild marks absent and cut shards as missing, and counts blobs that no revision holds")
+    func differences() throws {
+        let store = try filled(models: 3)
+        // The first model has an origin, the others have none.
+        let shards = try store.catalog.read { db in
+            try ContentDigest.fetchAll(
+                db,
+                sql: """
+                    SELECT DISTINCT digest FROM shard
+                    WHERE id NOT IN (
+                      SELECT shard_id
+                      FROM extent JOIN revision_file ON revision_file.file_id = extent.file_id
+                           JOIN revision_origin ON revision_origin.revision_id = revision_file.revision_id)
+                    ORDER BY digest
+                    """)
+        }
+        try store.catalog.checkpoint()
+        let path = directory("copy")
+        try FileManager.default.copyItem(atPath: directory("store"), toPath: path)
+        let copy = BlobDirectory(root: path + "/blobs")
+        try FileSystem.remove(copy.path(shards[0]))
+        try FileSystem.remove(copy.path(shards[1]))
+        try Data([1, 2, 3]).write(to: URL(fileURLWithPath: copy.path(shards[1])))
+        let stray = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        try FileManager.default.createDirectory(
+            atPath: copy.directory(stray), withIntermediateDirectories: true)
+        try Data([1, 2, 3, 4]).write(to: URL(fileURLWithPath: copy.path(stray)))
+        let summary = try Store.rebuildBlocking(at: path)
+        #expect(summary.missing == 2 && summary.evicted == 0 && summary.lost.isEmpty)
+        #expect(summary.unreferencedBlobs == 1 && summary.unreferencedBytes == 4)
+        let missing = try Store(at: path).catalog.read { db in
+            try ContentDigest.fetchAll(db, sql: "SELECT digest FROM shard WHERE state = 'missing' ORDER BY digest")
+        }
+        #expect(missing == Array(shards.prefix(2)))
+    }
+}
