@@ -15,8 +15,8 @@ public enum ShardState: String, Sendable, Codable {
 
 /// The table `shard`: a row for each shard that the store has or can fetch. This type makes every change to it.
 ///
-/// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `insert`,
-/// `markPresent`, `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
+/// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `insert`, `markPresent`,
+/// `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
 /// `removeBlock` the blob is deleted (`DeletionAuthority`), but only once the transaction is committed. A row in
 /// another state has no blob; its extents stay, and an import or a fetch restores the bytes.
 ///
