@@ -16,6 +16,7 @@ let policies = ["lru", "lfu", "size", "lfuda", "gdsf", "ttl", "slru", "hyperboli
 let modules: [Target] = [
     .target(name: "Support"),
     .target(name: "CLinux"),
+    .target(name: "CSQLite"),
     .target(name: "Files", dependencies: ["Support", "CLinux"]),
     .target(name: "ModelFormats"),
     .target(name: "DeviceMemory", dependencies: ["Support"]),
@@ -123,8 +124,8 @@ let services: [Target] = [
     .executableTarget(
         name: "Command",
         dependencies: [
-            "CLinux", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet", "Server",
-            "Mount", "Pictures", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            "CLinux", "CSQLite", "Support", "Files", "ModelFormats", "DeviceMemory", "WeightStore", "Origins", "Fleet",
+            "Server", "Mount", "Pictures", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             .product(name: "Configuration", package: "swift-configuration"),
             .product(name: "Logging", package: "swift-log"),
             .product(name: "TOMLKit", package: "TOMLKit"),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSQLite
 import Files
 import Glibc
 import Support
@@ -93,6 +94,8 @@ struct WeightStoreTool: ParsableCommand {
 
     static func main() {
         Signals.own()
+        // Before the first catalog is opened. A failure changes the speed alone.
+        _ = csqlite_disable_memory_status()
         let given: [String]
         do {
             guard let words = try Self.arguments() else { return }

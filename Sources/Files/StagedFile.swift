@@ -13,18 +13,24 @@ package final class StagedFile: @unchecked Sendable {
     package let isKept: Bool
     /// Whether the bytes were synced since they were written.
     private var isDurable = false
+    /// Whether the permissions of the file allow no writes. The open descriptor can still write it.
+    private var isReadOnly: Bool
+    /// Whether writes bypass the page cache.
+    private var isDirect = false
     private var isRenamed = false
     /// A second name, which is renamed instead of `path`.
     private var secondPath: String?
     /// Held as long as the value, for a file that remains.
     private let lock: FileDescriptor?
 
-    /// Creates a file of a store (`StoreFile`), which must not exist.
+    /// Creates a file of a store (`StoreFile`), which must not exist. It is read-only from the start, except for this
+    /// value.
     package init(_ path: String) throws(FileError) {
         self.path = path
         isKept = false
+        isReadOnly = true
         lock = nil
-        file = try StoreFile.open(path, O_WRONLY | O_EXCL)
+        file = try StoreFile.open(path, O_WRONLY | O_EXCL, mode: 0o444)
     }
 
     /// Creates a file with a unique name in the directory of `target`, to be renamed to it. The name is random because
@@ -35,6 +41,7 @@ package final class StagedFile: @unchecked Sendable {
         let unique = String(UInt64.random(in: 0 ... .max), radix: 36)
         path = "\(FileSystem.parent(of: target))/\(front).\(unique).partial"
         isKept = false
+        isReadOnly = false
         lock = nil
         file = try FileDescriptor(path, O_RDWR | O_CREAT | O_EXCL)
     }
@@ -45,6 +52,7 @@ package final class StagedFile: @unchecked Sendable {
     package init(keeping lock: consuming FileDescriptor) throws(FileError) {
         path = lock.path
         isKept = true
+        isReadOnly = false
         // An earlier `finish` may have made it read-only.
         let permissions = try lock.status().permissions
         if permissions & 0o200 == 0 { try lock.setMode(permissions | permissions >> 1 & 0o222) }
@@ -61,7 +69,7 @@ package final class StagedFile: @unchecked Sendable {
 
     /// As `FileDescriptor.read`.
     package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) -> Int {
-        _ = file.setDirect(false)
+        _ = setDirect(false)
         return try file.read(at: offset, into: buffer)
     }
 
@@ -80,15 +88,15 @@ package final class StagedFile: @unchecked Sendable {
         let direct =
             !cached && UInt(bitPattern: bytes.baseAddress) % UInt(Buffer.alignment) == 0
             && offset % Buffer.alignment == 0
-            && aligned >= 1 << 20 && file.setDirect(true)
+            && aligned >= 1 << 20 && setDirect(true)
         guard direct else {
             // The previous write may have turned it on.
-            _ = file.setDirect(false)
+            _ = setDirect(false)
             return try file.write(bytes, at: offset)
         }
         try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<aligned]), at: offset)
         if aligned < bytes.count {
-            _ = file.setDirect(false)
+            _ = setDirect(false)
             try file.write(UnsafeRawBufferPointer(rebasing: bytes[aligned...]), at: offset + aligned)
         }
     }
@@ -132,7 +140,19 @@ package final class StagedFile: @unchecked Sendable {
         isRenamed = secondPath == nil
     }
 
-    private func makeReadOnly() throws(FileError) { try file.setMode(try file.status().permissions & 0o444) }
+    private func makeReadOnly() throws(FileError) {
+        if isReadOnly { return }
+        try file.setMode(try file.status().permissions & 0o444)
+        isReadOnly = true
+    }
+
+    /// As `FileDescriptor.setDirect`, without a system call if nothing changes.
+    private func setDirect(_ on: Bool) -> Bool {
+        if on == isDirect { return true }
+        guard file.setDirect(on) else { return false }
+        isDirect = on
+        return true
+    }
 }
 
 extension StagedFile {

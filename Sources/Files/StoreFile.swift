@@ -17,13 +17,17 @@ package enum StoreFile {
 
     /// Opens a file, and creates it if it is missing. The corresponding C function is `open`.
     ///
-    /// - Parameter flags: with `O_EXCL`, the file must not exist.
-    package static func open(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
+    /// - Parameters:
+    ///   - flags: with `O_EXCL`, the file must not exist.
+    ///   - mode: the most permissions of a new file, whatever its directory gives.
+    package static func open(
+        _ path: String, _ flags: Int32, mode: mode_t = 0o666
+    ) throws(FileError) -> FileDescriptor {
         while true {
             if flags & O_EXCL == 0, let file = try openIfPresent(path, flags & ~O_CREAT) { return file }
             do {
-                let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL)
-                try adopt(file, Parent(of: path))
+                let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL, mode: mode)
+                try adopt(file, Parent(of: path), mode)
                 return file
             } catch .system(_, _, EEXIST) where flags & O_EXCL == 0 {
                 // Another process has created it.
@@ -53,7 +57,7 @@ package enum StoreFile {
         let parent = try Parent(of: path)
         guard parent.owner != nil || parent.isShared else { return }
         let directory = try FileDescriptor(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-        try adopt(directory, parent, isDirectory: true)
+        try adopt(directory, parent, 0o777 | setGroupID)
     }
 
     /// Gives the group a directory, what is in it, and what is created in it later: the group may do what the owner may, and
@@ -95,12 +99,13 @@ package enum StoreFile {
         }
     }
 
+    /// - Parameter mode: the most permissions of the file.
     private static func adopt(
-        _ file: borrowing FileDescriptor, _ parent: Parent, isDirectory: Bool = false
+        _ file: borrowing FileDescriptor, _ parent: Parent, _ mode: mode_t
     ) throws(FileError) {
         let (raw, path) = (file.raw, file.path)
         if let owner = parent.owner { try retrying("fchown", path) { fchown(raw, owner.user, owner.group) } }
         guard parent.isShared else { return }
-        try file.setMode(isDirectory ? parent.permissions | setGroupID : parent.permissions & 0o666)
+        try file.setMode((parent.permissions | setGroupID) & mode)
     }
 }

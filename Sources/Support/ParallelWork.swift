@@ -1,4 +1,5 @@
 import Dispatch
+import Synchronization
 
 /// Runs the same work on many values in parallel, on dedicated threads; a single value on the caller's thread.
 ///
@@ -17,16 +18,22 @@ package enum ParallelWork {
         if values.count < 2 { return try values.forEach(work) }
         let failure = FirstFailure()
         let group = DispatchGroup()
-        let threads = try WorkerThreads(count: min(most, values.count))
-        for value in values {
+        // The threads acquire the values from here: to submit each one costs more than a short system call.
+        let next = Shared(Atomic(0))
+        let count = min(most, values.count)
+        let threads = try WorkerThreads(count: count)
+        for _ in 0..<count {
             group.enter()
             threads.submit {
                 defer { group.leave() }
-                if failure.first != nil { return }
-                do {
-                    try work(value)
-                } catch {
-                    failure.record(error)
+                while failure.first == nil {
+                    let index = next.value.add(1, ordering: .relaxed).oldValue
+                    guard index < values.count else { return }
+                    do {
+                        try work(values[index])
+                    } catch {
+                        failure.record(error)
+                    }
                 }
             }
         }

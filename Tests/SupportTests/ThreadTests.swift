@@ -40,6 +40,23 @@ import Testing
         #expect(Self.events.withLock { $0 } == ["released", "ends"])
     }
 
+    @Test("parallel work processes each value once; after an error it begins no further ones, and throws the first")
+    func parallelWork() throws {
+        let seen = Shared(Mutex<[Int: Int]>([:]))
+        try ParallelWork.run(Array(0..<1_000)) { value in seen.value.withLock { $0[value, default: 0] += 1 } }
+        #expect(seen.value.withLock { $0 } == Dictionary(uniqueKeysWithValues: (0..<1_000).map { ($0, 1) }))
+        let begun = Shared(Atomic(0))
+        #expect(throws: CancellationError.self) {
+            try ParallelWork.run(Array(0..<1_000)) { _ in
+                begun.value.add(1, ordering: .relaxed)
+                throw CancellationError()
+            }
+        }
+        let count = begun.value.load(ordering: .relaxed)
+        // Each of the threads may have begun one before the first error.
+        #expect((1...8).contains(count))
+    }
+
     /// Counts its releases.
     private final class Counted: Sendable {
         static let released = Mutex(0)

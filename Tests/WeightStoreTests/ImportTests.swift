@@ -127,6 +127,49 @@ import WeightStore
         #expect(usage.logical - usage.stored == tuned.shared)
     }
 
+    @Test(
+        "small shards, equal ones, and larger ones between them are stored once each, read-only, and exported as they were"
+    )
+    func smallShards() throws {
+        // A layer has one tensor, and so one shard in one place.
+        let sizes = [512, 1, 64 << 10, (64 << 10) + 1, 512, 1 << 20, 100, 512]
+        var model = TestModel()
+        model.tensors = (0..<80).map { layer in
+            .init(name: "model.layers.\(layer).mlp.weight", dtype: "U8", shape: [sizes[layer % sizes.count]])
+        }
+        for layer in stride(from: 4, to: 80, by: 8) {
+            model.copies["model.layers.\(layer).mlp.weight"] = "model.layers.0.mlp.weight"
+        }
+        try model.write(to: directory("model"))
+        let store = try store()
+        try store.importModelBlocking(ImportRequest(source: directory("model")))
+        let revision = try store.revision("model")
+        let tensors = try contents(directory("model/model.safetensors"))
+        let layout = try FileLayout.read(MemorySource(name: "", bytes: tensors), format: .safetensors)
+        var digests: Set<ContentDigest> = []
+        for tensor in layout.tensors {
+            digests.insert(
+                tensors[tensor.offset..<tensor.offset + tensor.bytes].withUnsafeBytes { ContentDigest(of: $0) })
+        }
+        let stored = blobs().filter { URL(filePath: $0).lastPathComponent.count == 64 }
+        let names = Set(stored.map { URL(filePath: $0).lastPathComponent })
+        #expect(names.isSuperset(of: digests.map(\.hex)))
+        // The header and the two other files are shards, too.
+        #expect(names.count == digests.count + 3)
+        for blob in stored {
+            let attributes = try FileManager.default.attributesOfItem(atPath: directory("store/blobs/\(blob)"))
+            let permissions = try #require(attributes[.posixPermissions] as? Int)
+            #expect(permissions & 0o222 == 0, "\(blob)")
+        }
+        try revision.exportBlocking(to: directory("out"))
+        #expect(try contents(directory("out/model.safetensors")) == tensors)
+        #expect(try store.verifyBlocking().damage.isEmpty)
+
+        var again = ImportRequest(source: directory("model"))
+        again.rehash = true
+        #expect(try store.importModelBlocking(again).written == 0)
+    }
+
     @Test("a tensor of 1 MiB is a shard, and smaller ones of a layer share one with its small experts")
     func shards() throws {
         var model = TestModel(layers: 1)

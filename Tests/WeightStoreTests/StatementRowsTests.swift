@@ -27,6 +27,18 @@ import Testing
         }
     }
 
+    @Test("a digest is bound as its 32 bytes")
+    func digests() throws {
+        try DatabaseQueue().write { db in
+            try db.execute(sql: "CREATE TABLE made (digest BLOB NOT NULL) STRICT")
+            let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+            try db.cachedStatement(sql: "INSERT INTO made (digest) VALUES (?)")
+                .execute(forEach: [digest, digest]) { digest, values in values.add(digest) }
+            #expect(try ContentDigest.fetchAll(db, sql: "SELECT digest FROM made") == [digest, digest])
+            #expect(try Int.fetchAll(db, sql: "SELECT length(digest) FROM made") == [32, 32])
+        }
+    }
+
     @Test("a column that was found once reads as the column of its name: numbers, texts, NULL, values of other types")
     func columns() throws {
         try DatabaseQueue().read { db in

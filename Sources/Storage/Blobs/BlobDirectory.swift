@@ -59,12 +59,13 @@ package struct BlobDirectory: Sendable {
     }
 
     /// The path of the directory of a blob.
-    package func directory(_ digest: ContentDigest) -> String { "\(root)/\(digest.hex.prefix(2))" }
+    package func directory(_ digest: ContentDigest) -> String { directory(digest.firstByte) }
+
+    private func directory(_ byte: Int) -> String { "\(root)/\(Self.fanOut[byte])" }
 
     /// The path of a blob.
     package func path(_ digest: ContentDigest, _ kind: Kind = .shard) -> String {
-        let hex = digest.hex
-        return "\(root)/\(hex.prefix(2))/\(hex)\(kind.rawValue)"
+        "\(root)/\(Self.fanOut[digest.firstByte])/\(digest.hex)\(kind.rawValue)"
     }
 
     /// The names of the possible directories, `00` to `ff`.
@@ -105,12 +106,12 @@ package struct BlobDirectory: Sendable {
     ///
     /// - Parameter durable: whether to sync the directories. False only for blobs that may be lost.
     package func install(_ staged: [(file: StagedFile, name: Name)], durable: Bool = true) throws {
-        let directories = Set(staged.map { directory($0.name.digest) })
+        let directories = Set(staged.map(\.name.digest.firstByte)).map { directory($0) }
         let missing = directories.filter { !FileSystem.exists($0) }
         for directory in missing { try StoreFile.createDirectoryUnsynced(directory) }
         // Before a rename can fail: the next attempt finds the directories, and does not sync their parent.
         if !missing.isEmpty { try FileSystem.syncDirectory(root) }
         for (file, name) in staged { try file.rename(to: path(name.digest, name.kind)) }
-        if durable { try ParallelWork.run(Array(directories)) { try FileSystem.syncDirectory($0) } }
+        if durable { try ParallelWork.run(directories) { try FileSystem.syncDirectory($0) } }
     }
 }

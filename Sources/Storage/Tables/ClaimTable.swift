@@ -10,24 +10,28 @@ package enum ClaimTable {
     /// Adds a claim, and restarts the grace period of an orphan: if the import or fetch that claims it is interrupted,
     /// the shard is kept for the whole period from now.
     package static func claim(_ shard: Int64, lease: String, _ db: Database) throws {
+        try claim(CollectionOfOne(shard), lease: lease, db)
+    }
+
+    /// Adds claims, as ``claim(_:lease:_:)``.
+    package static func claim(_ shards: some Collection<Int64>, lease: String, _ db: Database) throws {
         try db.cachedStatement(sql: "INSERT OR IGNORE INTO claim (shard_id, lease) VALUES (?, ?)")
-            .execute(arguments: [shard, lease])
-        try ShardTable.renewGrace(of: shard, db)
+            .execute(forEach: shards) { shard, values in
+                values.add(shard)
+                values.add(lease)
+            }
+        try ShardTable.renewGrace(of: shards, db)
     }
 
     /// Claims those of the shards that are present.
     ///
     /// - Returns: false if any of them is not present.
     package static func claim(present shards: [ContentDigest], lease: String, _ db: Database) throws -> Bool {
-        var all = true
-        for digest in shards {
-            guard let shard = try ShardTable.find(digest, db), shard.state == .present else {
-                all = false
-                continue
-            }
-            try claim(shard.id, lease: lease, db)
+        let present = try shards.compactMap { digest in
+            try ShardTable.find(digest, db).flatMap { $0.state == .present ? $0.id : nil }
         }
-        return all
+        try claim(present, lease: lease, db)
+        return present.count == shards.count
     }
 
     /// Whether the shard has a claim.

@@ -15,7 +15,7 @@ public enum ShardState: String, Sendable, Codable {
 
 /// The table `shard`: a row for each shard that the store has or can fetch. This type makes every change to it.
 ///
-/// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `markPresent`,
+/// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `insert`, `markPresent`,
 /// `markFetched` and `insertBlock` run in the transaction that installs the blob. After `markEvicted`, `remove` and
 /// `removeBlock` the blob is deleted (`DeletionAuthority`), but only once the transaction is committed. A row in
 /// another state has no blob; its extents stay, and an import or a fetch restores the bytes.
@@ -66,22 +66,42 @@ package enum ShardTable {
     ///
     /// - Returns: the row's id.
     package static func markPresent(_ facts: ShardFacts, _ db: Database) throws -> Int64 {
-        let now = StoreClock.now
+        if let new = try insert(facts, db) { return new }
         return try Int64.fetchValue(
             db.cachedStatement(
                 sql: """
-                    INSERT INTO shard
-                      (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
-                    VALUES
-                      (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
-                    ON CONFLICT (digest) DO UPDATE
-                    SET state = 'present', verified_at = excluded.verified_at, inserted_at = excluded.inserted_at,
-                        access_count = 0, clock = excluded.clock
+                    UPDATE shard
+                    SET state = 'present', verified_at = :now, inserted_at = :now, access_count = 0,
+                        clock = coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0)
+                    WHERE digest = :digest
                     RETURNING id
                     """),
-            arguments: [
-                facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
-            ])
+            arguments: ["now": StoreClock.now, "digest": facts.digest])
+    }
+
+    /// Inserts the row of a newly written shard as an orphan.
+    ///
+    /// - Returns: the row's id; nil if the shard has a row already, which does not change.
+    package static func insert(_ facts: ShardFacts, _ db: Database) throws -> Int64? {
+        let now = StoreClock.now
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO shard
+                  (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
+                VALUES
+                  (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?6,
+                   coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
+                ON CONFLICT (digest) DO NOTHING
+                """
+        ).execute(forEach: CollectionOfOne(facts)) { facts, values in
+            values.add(facts.digest)
+            values.add(facts.bytes)
+            values.add(facts.kind.rawValue)
+            values.add(facts.layer)
+            values.add(facts.head)
+            values.add(now)
+        }
+        return db.changesCount == 1 ? db.lastInsertedRowID : nil
     }
 
     /// A shard without a row, as a manifest and the blobs describe it.
@@ -220,16 +240,25 @@ package enum ShardTable {
     /// Records that a file references the shards. Shards in which no file has an extent stay orphans. The shard of a
     /// removed KV block becomes one of kind `file`.
     package static func adopt(_ shards: Set<Int64>, _ db: Database) throws {
-        let adopt = try db.cachedStatement(
+        // In the order of the rows: each page of the table is then written once.
+        let sorted = shards.sorted()
+        try db.cachedStatement(
             sql: """
                 UPDATE shard
-                SET orphaned_at = NULL,
-                    kind = iif(
-                      kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id), 'file', kind)
-                WHERE id = ? AND (orphaned_at IS NOT NULL OR kind = 'kv')
+                SET orphaned_at = NULL
+                WHERE id = ? AND orphaned_at IS NOT NULL
                       AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
-                """)
-        for shard in shards { try adopt.execute(arguments: [shard]) }
+                """
+        ).execute(forEach: sorted) { shard, values in values.add(shard) }
+        // A statement of its own: triggers and indexes follow each change of `kind`.
+        try db.cachedStatement(
+            sql: """
+                UPDATE shard
+                SET kind = 'file'
+                WHERE id = ? AND kind = 'kv' AND NOT EXISTS (SELECT 1 FROM kv_block WHERE kv_block.shard_id = shard.id)
+                      AND EXISTS (SELECT 1 FROM extent WHERE extent.shard_id = shard.id)
+                """
+        ).execute(forEach: sorted) { shard, values in values.add(shard) }
     }
 
     /// Records that nothing references the shard. An orphan keeps its earlier time.
@@ -238,10 +267,15 @@ package enum ShardTable {
             .execute(arguments: [StoreClock.now, shard])
     }
 
-    /// Restarts the grace period of an orphan. No grace period keeps the shard of a removed KV block.
-    package static func renewGrace(of shard: Int64, _ db: Database) throws {
-        try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = ? WHERE id = ? AND orphaned_at > 0")
-            .execute(arguments: [StoreClock.now, shard])
+    /// Restarts the grace periods of orphans. No grace period keeps the shard of a removed KV block.
+    package static func renewGrace(of shards: some Sequence<Int64>, _ db: Database) throws {
+        let now = StoreClock.now
+        // The row of an orphan of this second, as a new shard is, is not written again.
+        try db.cachedStatement(sql: "UPDATE shard SET orphaned_at = ?1 WHERE id = ?2 AND orphaned_at NOT IN (0, ?1)")
+            .execute(forEach: shards) { shard, values in
+                values.add(now)
+                values.add(shard)
+            }
     }
 
     /// Sets `evictable` to what the holders of the shard say.

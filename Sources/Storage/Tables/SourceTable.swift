@@ -73,15 +73,19 @@ package enum SourceTable {
             arguments: facts + [StoreClock.now])
     }
 
-    /// Records that a shard of a source file is stored.
+    /// Records that shards of a source file are stored.
     ///
-    /// - Parameter ordinal: its number in the file's plan.
-    package static func remember(_ shard: Int64, ordinal: Int, of source: Int64, _ db: Database) throws {
+    /// - Parameter shards: their rows, with their numbers in the file's plan.
+    package static func remember(_ shards: [(ordinal: Int, shard: Int64)], of source: Int64, _ db: Database) throws {
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO source_shard (source_id, ordinal, shard_id) VALUES (?, ?, ?)
                 """
-        ).execute(arguments: [source, ordinal, shard])
+        ).execute(forEach: shards) { entry, values in
+            values.add(source)
+            values.add(entry.ordinal)
+            values.add(entry.shard)
+        }
     }
 
     /// Sets the digest of a source file that was read completely.

@@ -10,8 +10,9 @@ import Synchronization
 /// The import of one file.
 ///
 /// The file is read once, front to back: it is hashed for its own SHA-256, and cut into shards by its plan. A shard
-/// with one extent streams through the buffers of the pool; one with several is put together by a `ShardJoin`. Shards
-/// that need more memory than allowed (`ShardPlan.scatteredShards`) are read a second time, after the pass.
+/// with one extent streams through the buffers of the pool, or is written at once if it is small (`SmallShardRun`); one
+/// with several is put together by a `ShardJoin`. Shards that need more memory than allowed
+/// (`ShardPlan.scatteredShards`) are read a second time, after the pass.
 ///
 /// Sendable because one lane runs it, and state shared with other threads is behind a mutex.
 final class FileIngest: @unchecked Sendable {
@@ -248,8 +249,16 @@ final class FileIngest: @unchecked Sendable {
             run.work.advance(room.count)
         }
         do {
-            for (index, extent) in plan.extents.enumerated() {
+            var next = 0
+            while next < plan.extents.count {
+                if let small = SmallShardRun(plan, from: next) {
+                    try readSmall(small, plan, read)
+                    next = small.extents.upperBound
+                    continue
+                }
+                let (index, extent) = (next, plan.extents[next])
                 let ordinal = extent.shard
+                next += 1
                 let offset = plan.offset(of: index)
                 if plan.extentCount(of: ordinal) == 1 {
                     try readInOnePlace(ordinal, plan.shards[ordinal], offset, extent.length, read)
@@ -305,6 +314,38 @@ final class FileIngest: @unchecked Sendable {
             stream.abandon(error)
             throw error
         }
+    }
+
+    /// Reads small shards, and hashes and writes each on this thread: to pass one to the queues of a `ShardPipeline`
+    /// costs more than to hash it.
+    private func readSmall(
+        _ small: SmallShardRun, _ plan: ShardPlan, _ read: (Int, UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws {
+        let buffer = run.pool.acquire()
+        try read(small.offset, buffer.writableBytes(small.bytes))
+        var offset = 0
+        for extent in plan.extents[small.extents] {
+            let bytes = UnsafeRawBufferPointer(buffer.writableBytes(at: offset, extent.length))
+            try run.beginShard()
+            open.enter()
+            end(extent.shard, Result { try writeSmall(plan.shards[extent.shard], bytes) })
+            offset += extent.length
+        }
+    }
+
+    /// Writes a shard, unless the store seems to hold it.
+    private func writeSmall(
+        _ shard: ShardPlan.Shard, _ bytes: UnsafeRawBufferPointer
+    ) throws -> (facts: ShardFacts, staged: StagedFile?) {
+        let digest = ContentDigest(of: bytes)
+        // All bytes of a small shard are its head.
+        let facts = ShardFacts(
+            digest: digest, bytes: bytes.count, kind: ShardKind(shard.kind), layer: shard.layer, head: digest.head)
+        if try run.holds(bytes: facts.bytes, head: facts.head) { return (facts, nil) }
+        let staged = try run.stage()
+        try staged.write(bytes, at: 0)
+        try staged.seal()
+        return (facts, staged)
     }
 
     /// Reads the bytes of one shard in a pass of its own.
@@ -366,16 +407,23 @@ final class FileIngest: @unchecked Sendable {
             let isKnown = try trusting && run.holds(bytes: shard.bytes, head: head)
             return isKnown ? nil : try run.stage()
         } finished: { [self] result in
-            switch result {
-            case .success(let (facts, staged)):
-                run.committer.add(.init(file: self, ordinal: ordinal, facts: facts, staged: staged))
-            case .failure(let error):
-                run.endShard()
-                run.fail(error)
-            }
-            then()
-            open.leave()
+            end(ordinal, result, then: then)
         }
+    }
+
+    /// Passes a shard that was begun to the committer, or ends the run if it has failed.
+    private func end(
+        _ ordinal: Int, _ result: Result<(facts: ShardFacts, staged: StagedFile?), any Error>, then: () -> Void = {}
+    ) {
+        switch result {
+        case .success(let (facts, staged)):
+            run.committer.add(.init(file: self, ordinal: ordinal, facts: facts, staged: staged))
+        case .failure(let error):
+            run.endShard()
+            run.fail(error)
+        }
+        then()
+        open.leave()
     }
 }
 
@@ -383,10 +431,10 @@ extension FileIngest: CommittedFile {
     /// Claims the shards until the revision is saved, and records them for the source file, so that the next run after
     /// an interrupted import does not read them again.
     func reference(_ shards: [(ordinal: Int, shard: Int64)], isComplete: Bool, lease: String, _ db: Database) throws {
-        for (_, shard) in shards { try ClaimTable.claim(shard, lease: lease, db) }
+        try ClaimTable.claim(shards.lazy.map(\.shard), lease: lease, db)
         guard let memo else { return }
         let source = try SourceTable.remember(memo.status, plan: memo.plan, db)
-        for (ordinal, shard) in shards { try SourceTable.remember(shard, ordinal: ordinal, of: source, db) }
+        try SourceTable.remember(shards, of: source, db)
         if isComplete { try SourceTable.setDigest(digest, of: source, db) }
     }
 

@@ -22,7 +22,9 @@ final class ImportRun: Sendable {
     private let openShards = DispatchSemaphore(value: 0)
     /// More than a batch of the committer, so that a full batch is committed while others wait for it; fewer than the
     /// limit of open files.
-    private static let mostOpenShards = min(384, max(OpenFiles.limit / 8 * 3, 48))
+    private static let mostOpenShards = min(3072, max(OpenFiles.limit / 8 * 3, 48))
+    /// The most shards of several extents that all lanes put together at the same time.
+    private static let mostJoinedShards = min(96, mostOpenShards / 4)
     private let lease: String
     private let staging: String
     private let failure: FirstFailure
@@ -36,7 +38,7 @@ final class ImportRun: Sendable {
     /// the committer: otherwise lanes would wait for a batch that never fills.
     var passLimits: ShardPlan.PassLimits {
         ShardPlan.PassLimits(
-            frontBytes: ShardFacts.headBytes, bufferBytes: gatherBytes, openShards: Self.mostOpenShards / 4 / lanes)
+            frontBytes: ShardFacts.headBytes, bufferBytes: gatherBytes, openShards: Self.mostJoinedShards / lanes)
     }
 
     /// - Parameter staging: the folder of this process's lease in `staging/`.

@@ -43,9 +43,10 @@ final class ShardCommitter: Sendable {
         var shards: Int
         var bytes: Int
 
-        /// Large enough to amortize the fsyncs of a commit, small enough that a kill loses about a second of work.
+        /// Large enough that most of the 256 directories, which a commit syncs, receive several shards; small enough that
+        /// a kill loses a second or two of work.
         ///
-        /// - Parameter shards: at most 256. Each has an open file.
+        /// - Parameter shards: at most 2048. Each has an open file.
         static func large(_ shards: Int) -> Batch { Batch(shards: shards, bytes: 512 << 20) }
         /// Commits each shard: for sources that are slower than commits.
         static let each = Batch(shards: 1, bytes: 0)
@@ -119,7 +120,7 @@ final class ShardCommitter: Sendable {
 
     /// - Returns: the number of shards of the batch, committed or not.
     private func commitPending() -> Int {
-        let batch = pending.withLock { pending in
+        var batch = pending.withLock { pending in
             defer { pending = Pending() }
             return pending
         }
@@ -128,7 +129,9 @@ final class ShardCommitter: Sendable {
             let new = batch.shards.filter { $0.staged != nil }
             if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
             try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
-            let safe = try catalog.write(work: work) { db in try install(batch, db) }
+            // In the order of the index, and of the directories of the blobs.
+            batch.shards.sort { $0.facts.digest < $1.facts.digest }
+            let safe = try catalog.write(work: work) { [batch] db in try install(batch, db) }
             for (finished, isSafe) in zip(batch.shards, safe) {
                 // Also removes files of shards that the store held already, or that were added twice.
                 if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
@@ -160,7 +163,7 @@ final class ShardCommitter: Sendable {
         for (id, entry) in files {
             try entry.file.reference(entry.shards, isComplete: complete.contains(id), lease: lease, db)
         }
-        try blobs.install(Array(staged.values))
+        try blobs.install(staged.values.sorted { $0.name.digest < $1.name.digest })
         return safe
     }
 
@@ -173,6 +176,10 @@ final class ShardCommitter: Sendable {
         _ db: Database
     ) throws -> Int64? {
         let facts = finished.facts
+        if let file = finished.staged, let id = try ShardTable.insert(facts, db) {
+            try stage(file, facts.digest, &staged)
+            return id
+        }
         if let known = try ShardTable.find(facts.digest, db) {
             if staged[facts.digest] != nil { return known.id }
             if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
