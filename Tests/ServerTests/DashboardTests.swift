@@ -276,6 +276,18 @@ struct DashboardTests {
         #expect(try await server.get("/models/org/base", ["Authorization": basic]).status == 200)
     }
 
+    @Test(
+        "the line of an event has its count with the noun",
+        arguments: [
+            (EventKind.evicted, "disk", 1, "1 shard"), (.evicted, "kv", 2, "2 KV blocks"),
+            (.fetched, "org/base", 3, "3 shards"), (.removed, "org/base@~1", 1, "1 revision"),
+            (.collected, "", 2, "2 items"),
+        ])
+    func counts(kind: EventKind, subject: String, count: Int, text: String) {
+        let line = EventLine(StoreEvent(kind, subject, bytes: 4100, count: count, detail: "by lru")).text
+        #expect(line.hasPrefix("\(subject.isEmpty ? "the store" : subject) · 4.10 kB · \(text) · by lru"), "\(line)")
+    }
+
     @Test("a node shows its fleet: versions, lag and bytes to go")
     func fleet() async throws {
         var options = ServerOptions()

@@ -68,7 +68,7 @@ import Testing
         #expect(try events(.quotaChanged).map(\.bytes) == [1 << 40])
         try store.remove(["org/model"])
         let removed = try #require(try events(.removed).last)
-        #expect(removed.count == 1 && removed.bytes ?? 0 > 1_000_000)
+        #expect(removed.count == 1 && removed.countText == "1 revision" && removed.bytes ?? 0 > 1_000_000)
         let ids = try store.events().map(\.id)
         #expect(ids == ids.sorted() && Set(ids).count == ids.count)
     }
@@ -87,6 +87,7 @@ import Testing
         let evicted = try #require(try events(.evicted).first)
         #expect(try events(.evicted).count == 1)
         #expect(evicted.subject == "disk" && evicted.detail == "by lru" && evicted.count ?? 0 > 1)
+        #expect(evicted.countText == evicted.count.map { "\($0) shards" })
         _ = try store.revision("org/model").leaseBlocking(in: .ram)
         store.flush()
         let fetched = try events(.fetched)
