@@ -272,8 +272,7 @@ import Testing
         let user = try other()
         let revision = try user.revision("org/model")
         func layers() throws -> [String: ResidentLayers]? {
-            user.statistics.write()
-            return try store.liveProcesses().flatMap(\.holds).first?.layers
+            try user.liveProcesses().flatMap(\.holds).first?.layers
         }
         #expect(try layers() == [:])
         let tensor = try #require(try revision.tensorEntries(layer: 0).first?.name)
