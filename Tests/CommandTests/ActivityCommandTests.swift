@@ -30,6 +30,13 @@ import Testing
         #expect(try tool("events", "--limit", "0").status == 64)
     }
 
+    @Test("the count of an event has its noun in the table, and is a number in the JSON")
+    func counts() throws {
+        try #require(try tool("rm", "org/base").status == 0)
+        #expect(try tool("events", "--kind", "remove").output.contains("1 revision"))
+        #expect(try tool("events", "--kind", "remove", "--json").list().map { $0["count"] as? Int } == [1])
+    }
+
     @Test("control characters of an event's texts do not reach the terminal")
     func controls() throws {
         let queue = try DatabaseQueue(path: tool.store + "/store.db")

@@ -154,6 +154,32 @@ struct DashboardTests {
         #expect(try await server.get("/models/org/nowhere").status == 404)
     }
 
+    @Test(
+        "a layer that another process has leased is in RAM on the page of its model, and the process is listed with it")
+    func residentLayer() async throws {
+        let server = try await TestServer()
+        let user = try await onThread { try Store(at: server.directory("store")) }
+        let lease = try await onThread { try user.revision("org/tuned").leaseBlocking(layer: 1, in: .ram) }
+        func details() async throws -> [String: Any] {
+            try await server.get("/api/weightstore/details/org/tuned").object()
+        }
+        func layers() async throws -> [[String: Any]] { try await details()["layers"] as? [[String: Any]] ?? [] }
+        // The other store writes its statistics every second.
+        let isShown = try await eventually {
+            try await layers().contains { $0["name"] as? String == "1" && $0["inRAM"] as? Int == $0["bytes"] as? Int }
+        }
+        #expect(isShown)
+        #expect(
+            try await layers().filter { $0["inRAM"] as? Int == 0 }.map { $0["name"] as? String } == [
+                "0", "outside layers",
+            ])
+        let uses = try await details()["uses"] as? [[String: Any]]
+        #expect(uses?.compactMap { $0["layers"] as? [String] } == [["layer 1 in RAM"]])
+        let page = try await server.get("/models/org/tuned").text
+        #expect(page.matches(of: /class="cell place-ram"/).count == 1 && page.contains("layer 1 in RAM"))
+        withExtendedLifetime(lease) {}
+    }
+
     @Test("the map goes from models to layers to shards, and draws shared bytes once")
     func map() async throws {
         let server = try await TestServer.shared.value
@@ -274,6 +300,18 @@ struct DashboardTests {
         }
         #expect(try await server.get("/", ["Authorization": basic]).status == 200)
         #expect(try await server.get("/models/org/base", ["Authorization": basic]).status == 200)
+    }
+
+    @Test(
+        "the line of an event has its count with the noun",
+        arguments: [
+            (EventKind.evicted, "disk", 1, "1 shard"), (.evicted, "kv", 2, "2 KV blocks"),
+            (.fetched, "org/base", 3, "3 shards"), (.removed, "org/base@~1", 1, "1 revision"),
+            (.collected, "", 2, "2 items"),
+        ])
+    func counts(kind: EventKind, subject: String, count: Int, text: String) {
+        let line = EventLine(StoreEvent(kind, subject, bytes: 4100, count: count, detail: "by lru")).text
+        #expect(line.hasPrefix("\(subject.isEmpty ? "the store" : subject) · 4.10 kB · \(text) · by lru"), "\(line)")
     }
 
     @Test("a node shows its fleet: versions, lag and bytes to go")

@@ -40,15 +40,37 @@ import Testing
         for (good, hostile) in [
             ("\"pid\":1", "\"pid\":-9223372036854775808"), ("\"pid\":1", "\"pid\":9223372036854775807"),
             ("\"program\":\"p\"", "\"program\":\"\\u001b[31m\""),
+            ("\"holds\":[]", Self.hold("[[5,6],[1,2]]")), ("\"holds\":[]", Self.hold("[[1,2],[2,3]]")),
+            ("\"holds\":[]", Self.hold("[[2,1]]")), ("\"holds\":[]", Self.hold("[[-1,1]]")),
+            (
+                "\"holds\":[]",
+                Self.hold(
+                    "[" + (0...ResidentLayers.mostRanges).map { "[\($0 * 2),\($0 * 2)]" }.joined(separator: ",") + "]")
+            ),
         ] {
             try directory.write(json.replacing(good, with: hostile), to: other)
             #expect(store.leases.statistics(of: "99999-1") == nil, "\(hostile)")
+        }
+        for good in [Self.hold("[[1,2],[5,5]]"), Self.hold(nil)] {
+            try directory.write(json.replacing("\"holds\":[]", with: good), to: other)
+            let holds = try #require(store.leases.statistics(of: "99999-1")?.holds)
+            #expect(holds.map { $0.layers?["ram"]?.contains(5) } == [good == Self.hold(nil) ? nil : true])
         }
         unlink(path)
         #expect(mkfifo(path, 0o644) == 0)
         #expect(mkfifo("\(leases)/99999-1", 0o644) == 0)
         #expect(store.leases.statistics(of: "99999-1") == nil)
         #expect(try store.liveProcesses().count == 1)
+    }
+
+    /// A hold with resident layers as JSON; nil: as an older program writes it, without them.
+    private static func hold(_ ranges: String?) -> String {
+        let digest = String(repeating: "0", count: 64)
+        let layers = ranges.map { ranges in
+            ",\"layers\":{\"ram\":{\"ranges\":\(ranges),\"outside\":false,\"isComplete\":true}}"
+        }
+        return
+            "\"holds\":[{\"revision\":\"a/b@~1\",\"model\":\"a/b\",\"digest\":\"\(digest)\",\"leased\":{}\(layers ?? "")}]"
     }
 
     // MARK: Events
@@ -68,7 +90,7 @@ import Testing
         #expect(try events(.quotaChanged).map(\.bytes) == [1 << 40])
         try store.remove(["org/model"])
         let removed = try #require(try events(.removed).last)
-        #expect(removed.count == 1 && removed.bytes ?? 0 > 1_000_000)
+        #expect(removed.count == 1 && removed.countText == "1 revision" && removed.bytes ?? 0 > 1_000_000)
         let ids = try store.events().map(\.id)
         #expect(ids == ids.sorted() && Set(ids).count == ids.count)
     }
@@ -87,6 +109,7 @@ import Testing
         let evicted = try #require(try events(.evicted).first)
         #expect(try events(.evicted).count == 1)
         #expect(evicted.subject == "disk" && evicted.detail == "by lru" && evicted.count ?? 0 > 1)
+        #expect(evicted.countText == evicted.count.map { "\($0) shards" })
         _ = try store.revision("org/model").leaseBlocking(in: .ram)
         store.flush()
         let fetched = try events(.fetched)
@@ -241,6 +264,52 @@ import Testing
         }()
         #expect(try store.liveProcesses().count == 1)
         #expect(try files().isEmpty)
+    }
+
+    @Test(
+        "statistics have the layers that are resident with all of their tensors, leased or not, until they are evicted")
+    func residentLayers() throws {
+        let user = try other()
+        let revision = try user.revision("org/model")
+        func layers() throws -> [String: ResidentLayers]? {
+            try user.liveProcesses().flatMap(\.holds).first?.layers
+        }
+        #expect(try layers() == [:])
+        let tensor = try #require(try revision.tensorEntries(layer: 0).first?.name)
+        let part = try revision.leaseBlocking(tensor: tensor, in: .ram)
+        let lease = try revision.leaseBlocking(layer: 1, in: .ram)
+        let shards = Set(try revision.tensorEntries(layer: 0).compactMap(\.shard))
+        // A layer of one pack is whole with any of its tensors.
+        let first = ResidentLayers(shards.count > 1 ? [1] : [0, 1], outside: false)
+        #expect(try layers() == ["ram": first])
+        try revision.leaseBlocking(in: .ram).release()
+        #expect(try layers() == ["ram": ResidentLayers([0, 1], outside: true)])
+        part.release()
+        user.clear(.ram)
+        #expect(try layers() == ["ram": ResidentLayers([1], outside: false)])
+        lease.release()
+        user.clear(.ram)
+        #expect(try layers() == [:])
+        let memory = try revision.leasePrivately()
+        #expect(try layers()?["ram"]?.contains(0) == true)
+        withExtendedLifetime(memory) {}
+    }
+
+    @Test("the statistics of a process have a limited number of ranges of layers, and say so")
+    func limitedLayers() {
+        var statistics = ProcessStatistics(pid: 1, program: "p", version: "", user: "", startedAt: 1)
+        let layers = ResidentLayers(stride(from: 0, to: 6000, by: 2), outside: true)
+        #expect(layers.ranges.count == 3000 && layers.contains(4) && !layers.contains(5) && layers.contains(nil))
+        statistics.holds = ["a/a", "a/b", "a/c"].map { model in
+            ProcessStatistics.Hold(
+                revision: model, model: model, digest: [1].withUnsafeBytes { ContentDigest(of: $0) }, leased: [:],
+                layers: ["ram": layers])
+        }
+        statistics.limitLayers()
+        let found = statistics.holds.compactMap { $0.layers?["ram"] }
+        #expect(found.map(\.ranges.count) == [3000, ResidentLayers.mostRanges - 3000, 0])
+        #expect(found.map(\.isComplete) == [true, false, false] && found.allSatisfy(\.outside))
+        #expect(ResidentLayers([0, 1, 2, 7], outside: false).ranges == [0...2, 7...7])
     }
 
     @Test("statistics of dead processes are removed, and unreadable ones do not hide a process")

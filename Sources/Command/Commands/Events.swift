@@ -55,7 +55,7 @@ struct Events: ParsableCommand {
         for event in events {
             table.add(
                 event.time, event.kind.rawValue, event.subject, event.bytes.map { Quantity.bytes($0) } ?? "",
-                event.count.map { "\($0)" } ?? "", event.process, event.detail)
+                event.countText ?? "", event.process, event.detail)
         }
         if !table.isEmpty { try Terminal.write(table.text) }
     }
@@ -88,7 +88,7 @@ extension StoreEvent {
     fileprivate var process: String { "\(program) (\(pid), \(user))" }
 
     fileprivate var line: String {
-        let facts = [bytes.map { Quantity.bytes($0) }, count.map { "\($0)" }].compactMap(\.self)
+        let facts = [bytes.map { Quantity.bytes($0) }, countText].compactMap(\.self)
         return [time, kind.rawValue, subject, facts.joined(separator: ", "), detail, "by \(process)"]
             .filter { !$0.isEmpty }.joined(separator: "  ").printable
     }

@@ -74,13 +74,21 @@ public struct ProcessStatistics: Sendable, Equatable, Codable {
         public let digest: ContentDigest
         /// Bytes of the model that are leased, by the name of the tier. A shard that several models share counts for each.
         public let leased: [String: Int]
+        /// The layers that are resident with all of their tensors, leased or not, by the name of the tier; a tier without
+        /// one is left out. Nil if they are not known: the process has no statistics, its program is older, or it has not
+        /// read the shards of the revision yet.
+        public var layers: [String: ResidentLayers]?
 
         /// A use of a revision.
-        public init(revision: String, model: String, digest: ContentDigest, leased: [String: Int]) {
+        public init(
+            revision: String, model: String, digest: ContentDigest, leased: [String: Int],
+            layers: [String: ResidentLayers]? = nil
+        ) {
             self.revision = revision
             self.model = model
             self.digest = digest
             self.leased = leased
+            self.layers = layers
         }
     }
 

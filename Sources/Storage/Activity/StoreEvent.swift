@@ -4,7 +4,8 @@ import Support
 public enum EventKind: String, Sendable, Codable, CaseIterable {
     /// A revision was imported; bytes: written.
     case imported = "import"
-    /// Bytes of a model were fetched: a pull, or reads of what is not on disk. Count: shards, or 0 for a pull from a hub.
+    /// Bytes of a model were fetched: a pull, or reads of what is not on disk. Count: shards; none for a pull
+    /// from a hub.
     case fetched = "fetch"
     /// An eviction freed bytes; the detail has the policy. Count: shards or KV blocks.
     case evicted = "evict"
@@ -12,7 +13,7 @@ public enum EventKind: String, Sendable, Codable, CaseIterable {
     case pruned = "prune"
     /// Revisions or a model were removed by name; bytes: freed. Count: revisions.
     case removed = "remove"
-    /// A collection removed garbage; bytes: freed.
+    /// A collection removed garbage; bytes: freed. Count: items; the detail has their kinds.
     case collected = "gc"
     /// A ref was created, moved or removed; the detail has the revisions.
     case refMoved = "ref"
@@ -50,6 +51,20 @@ public struct StoreEvent: Sendable, Equatable, Codable {
     public let count: Int?
     /// Further facts in a few words; may be empty.
     public let detail: String
+
+    /// The count with its noun, for people: `12 shards`; nil if there is no count.
+    public var countText: String? { count.map { Quantity.count($0, noun) } }
+
+    /// What `count` counts.
+    private var noun: String {
+        switch kind {
+        case .fetched: "shard"
+        case .evicted: subject == QuotaKind.kv.place ? "KV block" : "shard"
+        case .pruned, .removed: "revision"
+        case .imported, .collected, .refMoved, .damaged, .repaired, .quotaChanged, .originFailed, .upstreamFailed:
+            "item"
+        }
+    }
 
     /// An event of this process, now. The catalog gives it its number.
     package init(_ kind: EventKind, _ subject: String, bytes: Int? = nil, count: Int? = nil, detail: String = "") {

@@ -27,9 +27,10 @@ extension Store {
             }
             // The lease is always up to date.
             process.holds = holder.revisions.map { use in
-                ProcessStatistics.Hold(
+                let known = process.holds.first { $0.digest == use.digest && $0.model == use.model }
+                return ProcessStatistics.Hold(
                     revision: names[use] ?? use.model, model: use.model, digest: use.digest,
-                    leased: process.holds.first { $0.digest == use.digest && $0.model == use.model }?.leased ?? [:])
+                    leased: known?.leased ?? [:], layers: known?.layers)
             }.sorted { $0.revision < $1.revision }
             return process
         }.sorted { $0.pid < $1.pid }

@@ -128,7 +128,7 @@ public final class Store: Sendable {
             hasReleasedReserve = true
         }
         (leases, catalog) = parts
-        let statistics = StatisticsWriter(leases, tiers, fetches, catalog.activity)
+        let statistics = StatisticsWriter(leases, tiers, fetches, catalog)
         self.statistics = statistics
         accesses = try AccessLog(
             catalog: catalog, counts: countsUses && !access.isReadOnly, recorder: recorder, logger: logger

@@ -48,7 +48,7 @@ extension EventLine {
     init(_ event: StoreEvent) {
         var parts = [event.subject.isEmpty ? "the store" : event.subject]
         if let bytes = event.bytes { parts.append(Quantity.bytes(bytes)) }
-        if let count = event.count { parts.append("\(count)") }
+        if let count = event.countText { parts.append(count) }
         if !event.detail.isEmpty { parts.append(event.detail) }
         parts.append("by \(event.program), pid \(event.pid)\(event.user.isEmpty ? "" : ", user \(event.user)")")
         self.init(time: event.at, text: parts.joined(separator: " · "), kind: event.kind.rawValue)

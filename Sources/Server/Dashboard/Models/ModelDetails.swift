@@ -31,9 +31,10 @@ struct ModelDetails: Sendable, Encodable {
         let bytes: Int
         /// Of these, bytes on disk.
         let onDisk: Int
-        /// Bytes in the RAM tier, or in pages of the system.
+        /// Bytes in the RAM tier of the process that has the most of it. All of them if it has all tensors, although files
+        /// without tensors, which are outside layers, are never there.
         let inRAM: Int
-        /// Bytes in the memory of devices.
+        /// Bytes in the memory of a device, as `inRAM`.
         let onGPU: Int
         let experts: Int
 
@@ -71,6 +72,8 @@ struct ModelDetails: Sendable, Encodable {
         let revision: String
         /// What it leases, by tier.
         let leased: [String]
+        /// The layers that are resident whole, by tier; nil if they are not known.
+        let layers: [String]?
     }
 
     let name: String

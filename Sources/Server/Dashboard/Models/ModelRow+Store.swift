@@ -32,14 +32,13 @@ extension ModelDetails {
             removalNote: note, shared: report.shared)
     }
 
-    /// The layers. A process that leases the whole version in a tier has each of its layers there.
+    /// The layers. A layer of another process counts if it is resident whole. Its size is that of the catalog.
     private static func cells(_ layers: [ModelReport.Layer], _ holds: [ProcessStatistics.Hold]) -> [Cell] {
-        let whole = layers.filter { $0.shards.layer != nil }.saturatingSum(\.shards.bytes)
-        let wholeIn = Set(holds.flatMap { $0.leased.filter { whole > 0 && $0.value >= whole }.keys })
+        let tiers = holds.compactMap(\.layers).flatMap { Array($0) }
         return layers.map { layer in
             let bytes = layer.shards.bytes
             func resident(_ isTier: (String) -> Bool) -> Int {
-                if wholeIn.contains(where: isTier) { return bytes }
+                if tiers.contains(where: { isTier($0.key) && $0.value.contains(layer.shards.layer) }) { return bytes }
                 return layer.resident.filter { isTier($0.key) }.map(\.value).max() ?? 0
             }
             return Cell(
@@ -85,6 +84,9 @@ extension ModelDetails.Use {
             process: ProcessState(process).name, revision: hold.revision,
             leased: hold.leased.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { tier, bytes in
                 "\(Quantity.bytes(bytes)) in \(TierState.label(tier))"
+            },
+            layers: hold.layers?.sorted { $0.key < $1.key }.map { tier, layers in
+                "\(layers.text) in \(TierState.label(tier))"
             })
     }
 }

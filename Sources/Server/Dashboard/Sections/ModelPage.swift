@@ -110,8 +110,9 @@ enum ModelPage {
         }
         return """
             <ul class="legend" aria-label="Places">\(keys)</ul><ol class="strip">\(cells)</ol>
-            <p class="note">RAM and GPU: the tiers of this server, and of processes that lease the whole version. What other \
-            processes hold of single layers is not known here; “In use by” has their sums.</p>
+            <p class="note">RAM and GPU: the tiers of all processes that use this version, as of the last second. A layer is \
+            there if one tier has all of its tensors; a part of one does not count. Of a process with an older program no \
+            layers are known.</p>
             """
     }
 
@@ -144,12 +145,14 @@ enum ModelPage {
         let rows: [HTML] = model.uses.map { use in
             """
             <tr><th scope="row">\(use.process)</th><td>\(use.revision)</td>\
-            <td>\(use.leased.isEmpty ? "–" : use.leased.joined(separator: ", "))</td></tr>
+            <td>\(use.leased.isEmpty ? "–" : use.leased.joined(separator: ", "))</td>\
+            <td>\(use.layers.map { $0.isEmpty ? "–" : $0.joined(separator: "; ") } ?? "not known")</td></tr>
             """
         }
         return """
             <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table class="plain"><thead><tr>\
-            <th scope="col">Process</th><th scope="col">Version</th><th scope="col">Leased</th></tr></thead>\
+            <th scope="col">Process</th><th scope="col">Version</th><th scope="col">Leased</th>\
+            <th scope="col">Resident layers</th></tr></thead>\
             <tbody>\(rows)</tbody></table></div>
             """
     }
