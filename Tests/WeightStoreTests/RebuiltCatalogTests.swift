@@ -135,4 +135,45 @@ import Testing
         }
         #expect(missing == Array(shards.prefix(2)))
     }
+
+    /// Installs a blob under the digest of its bytes.
+    private func put(_ text: String, _ kind: BlobDirectory.Kind, _ blobs: BlobDirectory) throws -> ContentDigest {
+        let bytes = Array(text.utf8)
+        let digest = bytes.withUnsafeBytes { ContentDigest(of: $0) }
+        try FileManager.default.createDirectory(atPath: blobs.directory(digest), withIntermediateDirectories: true)
+        try Data(bytes).write(to: URL(fileURLWithPath: blobs.path(digest, kind)))
+        return digest
+    }
+
+    @Test("a shard that a manifest lists twice is no orphan after a rebuild, whichever line its extents name")
+    func listedTwice() throws {
+        let source = directory("twice.bin")
+        try Data(repeating: 7, count: 4000).write(to: URL(fileURLWithPath: source))
+        var request = ImportRequest(source: source, name: "org/twice")
+        request.mustBeModel = false
+        do {
+            let store = try Store(at: directory("store"), create: true)
+            try store.importModelBlocking(request)
+        }
+        let blobs = BlobDirectory(root: directory("store") + "/blobs")
+        let names = try BlobDirectory.fanOut.flatMap { try blobs.contents($0).blobs }
+        let manifest = try #require(names.first { $0.kind == .manifest }).digest
+        let record = try #require(names.first { $0.kind == .record }).digest
+        let lines = try String(contentsOfFile: blobs.path(manifest, .manifest), encoding: .utf8)
+        let text = lines.split(separator: "\n").flatMap { line -> [String] in
+            if line.hasPrefix("shard ") { return [String(line), String(line)] }
+            return [line.hasPrefix("extent 0 ") ? "extent 1 0 4000" : String(line)]
+        }
+        let twice = try put(text.joined(separator: "\n") + "\n", .manifest, blobs)
+        let model = try String(contentsOfFile: blobs.path(record, .record), encoding: .utf8)
+        _ = try put(model.replacingOccurrences(of: manifest.hex, with: twice.hex), .record, blobs)
+        try FileSystem.remove(blobs.path(manifest, .manifest))
+        try FileSystem.remove(blobs.path(record, .record))
+        let summary = try Store.rebuildBlocking(at: directory("store"))
+        #expect(summary.revisions == 1 && summary.shards == 1 && summary.lost.isEmpty)
+        let orphans = try Store(at: directory("store")).catalog.read { db in
+            try Int.fetchOne(db, sql: "SELECT count(*) FROM shard WHERE orphaned_at IS NOT NULL")
+        }
+        #expect(orphans == 0)
+    }
 }

@@ -57,7 +57,11 @@ struct ShardRestoration {
             ids[shard.index] = id
             if let place = shard.place { listing?.setRow(row.state == .present ? .whole(id) : .otherSize, place) }
         }
-        for (index, first) in repeated { ids[index] = ids[first] }
+        for (index, first) in repeated {
+            ids[index] = ids[first]
+            // The extents may name the second line alone: then the row was inserted as an orphan.
+            found.insert(ids[first])
+        }
         summary.shards += rows.count
         try RevisionTable.link(revision, file.path, try content.save(ids, db), db)
         try ShardTable.adopt(found, db)
