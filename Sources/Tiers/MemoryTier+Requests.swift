@@ -17,13 +17,13 @@ extension MemoryTier {
                 loads = try beginLoads(request, &state, &garbage)
                 return nil
             } catch {
-                let isLate =
-                    error is LateSpace && request.retries.add(1, ordering: .relaxed).newValue <= Self.mostRetries
+                let lateness = error is LateSpace ? request.lateness(at: StoreClock.coarse) : nil
+                let isLate = lateness.map { request.waitsForSpace || $0 < Self.mostLateness } ?? false
                 let error = (error as? LateSpace)?.cause ?? error
                 guard isLate || (Self.isShortage(error) && waitingHelps(request, state)) else { return error }
                 if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
                 state.waiting.append(request)
-                if isLate { scheduleRetry() }
+                if isLate, let lateness { scheduleRetry(after: lateness) }
                 scheduleTimeout(request, after: Self.longestWait, error)
                 return Waiting()
             }
@@ -44,13 +44,15 @@ extension MemoryTier {
         return (error as? DeviceError)?.isShortage ?? false
     }
 
-    /// For a second, after which the free space counts as fragmented.
-    private static let mostRetries = 50
-    /// In milliseconds.
-    private static let retryInterval = 20
+    /// In nanoseconds; a second, after which the free space probably is fragmented. A request that does not wait for releases
+    /// fails then.
+    private static let mostLateness: Int64 = 1_000_000_000
 
-    private func scheduleRetry() {
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(Self.retryInterval)) { [weak self] in
+    /// A request that waits is tried again until it times out: on a busy machine, the thread that has the evicted region may
+    /// rest for seconds, and nothing else may happen that would try the request.
+    private func scheduleRetry(after lateness: Int64) {
+        let interval = lateness < Self.mostLateness ? 20 : 500
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(interval)) { [weak self] in
             self?.retryWaitingRequests()
         }
     }
