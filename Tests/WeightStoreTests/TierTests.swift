@@ -4,6 +4,7 @@ import ModelFormats
 import Synchronization
 import TestSupport
 import Testing
+import Tiers
 @testable import WeightStore
 
 @Suite(.blocking) struct TierTests {
@@ -160,6 +161,32 @@ import Testing
         }
         #expect(try gauge(tier).leased == 0)
         #expect(try gauge(tier).bytes <= gauge(tier).budget)
+    }
+
+    @Test("a stream continues when the memory that was evicted for it becomes free late")
+    func lateMemory() async throws {
+        let revision = try store.revision("base")
+        let first = try await revision.lease(layer: 0, in: .host)
+        store.tiers.close(.host)
+        try store.open(.host, TierOptions(budget: first.bytes + 100_000))
+        first.release()
+        // As a thread that has not let go of the bytes that it uploaded.
+        var held: [Payload] = []
+        do {
+            let lease = try await revision.lease(layer: 0, in: .host)
+            held = lease.tensors.compactMap { $0.shard?.payload }
+            #expect(!held.isEmpty)
+        }
+        let count = Mutex(0)
+        let task = Task {
+            for try await _ in try revision.stream(to: .host, ahead: 1) { count.withLock { $0 += 1 } }
+        }
+        // More than the second after which a request that does not wait fails.
+        try await Task.sleep(for: .seconds(2))
+        #expect(count.withLock { $0 } == 1)
+        held = []
+        try await task.value
+        #expect(count.withLock { $0 } == 4)
     }
 
     @Test("a cancelled stream stops and ends all its leases", arguments: tiers)
