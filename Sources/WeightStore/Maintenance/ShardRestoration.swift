@@ -25,7 +25,8 @@ struct ShardRestoration {
         _ file: Manifest.File, of revision: Int64, hasOrigin: Bool, _ summary: inout RebuildSummary, _ db: Database
     ) throws {
         let content = file.content
-        let used = Set(content.extents.map(\.shard))
+        // By digest, because extents may name either line of a shard that is listed twice.
+        let used = Set(content.extents.map { content.shards[$0.shard].digest })
         var ids = [Int64](repeating: 0, count: content.shards.count)
         var found: Set<Int64> = []
         var rows: [ShardTable.Restored] = []
@@ -49,7 +50,7 @@ struct ShardRestoration {
             let isWhole = try bytes(facts.digest, place) == facts.bytes
             let state: ShardState = isWhole ? .present : hasOrigin ? .evicted : .missing
             new.append((index, place))
-            rows.append(ShardTable.Restored(facts, state, isOrphan: !used.contains(index)))
+            rows.append(ShardTable.Restored(facts, state, isOrphan: !used.contains(facts.digest)))
             summary.evicted += state == .evicted ? 1 : 0
             summary.missing += state == .missing ? 1 : 0
         }
@@ -57,11 +58,7 @@ struct ShardRestoration {
             ids[shard.index] = id
             if let place = shard.place { listing?.setRow(row.state == .present ? .whole(id) : .otherSize, place) }
         }
-        for (index, first) in repeated {
-            ids[index] = ids[first]
-            // The extents may name the second line alone: then the row was inserted as an orphan.
-            found.insert(ids[first])
-        }
+        for (index, first) in repeated { ids[index] = ids[first] }
         summary.shards += rows.count
         try RevisionTable.link(revision, file.path, try content.save(ids, db), db)
         try ShardTable.adopt(found, db)
