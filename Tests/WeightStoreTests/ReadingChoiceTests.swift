@@ -27,11 +27,12 @@ import Tiers
         return (smallPieces, hugePieces)
     }
 
-    @Test("the first pieces are read in both ways by turns; small pages are used from then on if they are much faster")
+    @Test("the first pieces are read in both ways by turns; small pages are used from then on if they are clearly faster")
     func faster() {
         let pieces = ReadingChoice.measuredBytes / Self.piece
         for (small, huge, expected) in [
-            (1.0, 3.0, ReadingWay.smallPages), (1.0, 1.3, .hugePages), (3.0, 1.0, .hugePages),
+            (1.0, 3.0, ReadingWay.smallPages), (1.0, 1.3, .smallPages), (1.0, 1.05, .hugePages),
+            (3.0, 1.0, .hugePages),
         ] {
             let choice = ReadingChoice()
             #expect(choice.chosen(at: Self.second) == nil)
