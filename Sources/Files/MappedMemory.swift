@@ -58,7 +58,7 @@ extension MappedMemory {
     }
 
     /// Requests huge pages: where the file system supports them, the kernel reads the file 2 MiB at a time into pages
-    /// of that size. Elsewhere the advice has no effect. `ReadingChoice` says when they are faster.
+    /// of that size. Elsewhere the advice has no effect. `ReadingWay` says when they are faster.
     ///
     /// The corresponding C function is `madvise` with `MADV_HUGEPAGE`.
     ///

@@ -32,7 +32,7 @@ package struct DeviceMedium: TierMedium {
                 path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
             let reader = PieceReader(
                 PageReader.Mapped(memory: blob.mapping, digest: shard.digest, blobBytes: shard.shardBytes),
-                0..<blob.count, .process)
+                0..<blob.count)
             _ = try uploader.start(
                 .filling { buffer, offset in
                     try work.check()

@@ -20,11 +20,11 @@ package struct PageReader: Sendable {
     static let pieceBytes = 4 << 20
 
     let threads: WorkerThreads
-    let choice: ReadingChoice
+    let way: ReadingWay
 
-    package init(threads: WorkerThreads, choice: ReadingChoice = .process) {
+    package init(threads: WorkerThreads, way: ReadingWay = .ofMachine) {
         self.threads = threads
-        self.choice = choice
+        self.way = way
     }
 
     /// Reads a range, and calls `done` once, on any thread. The last piece is read on the calling thread, so that a
@@ -36,7 +36,7 @@ package struct PageReader: Sendable {
         guard pieces > 0 else { return done(nil) }
         let failure = FirstFailure()
         let left = Shared(Atomic<Int>(pieces))
-        let reader = PieceReader(mapped, range, choice)
+        let reader = PieceReader(mapped, range, way)
         for piece in 0..<pieces {
             let start = range.lowerBound + piece * Self.pieceBytes
             let part = start..<min(start + Self.pieceBytes, range.upperBound)
@@ -54,18 +54,19 @@ package struct PageReader: Sendable {
     }
 }
 
-/// Reads pieces of a mapped range, each on the thread of its caller, in the way that the process has chosen.
+/// Reads pieces of a mapped range, each on the thread of its caller.
 final class PieceReader: Sendable {
     private let mapped: PageReader.Mapped
     private let range: Range<Int>
-    private let choice: ReadingChoice
-    /// Whether the kernel was advised of the chosen way for the whole range.
+    private let way: ReadingWay
+    private let recent = RecentReads.process
+    /// Whether the kernel was advised of huge pages for the whole range.
     private let hasAdvice = Atomic<Bool>(false)
 
-    init(_ mapped: PageReader.Mapped, _ range: Range<Int>, _ choice: ReadingChoice) {
+    init(_ mapped: PageReader.Mapped, _ range: Range<Int>, _ way: ReadingWay = .ofMachine) {
         self.mapped = mapped
         self.range = range
-        self.choice = choice
+        self.way = way
     }
 
     /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read.
@@ -77,16 +78,26 @@ final class PieceReader: Sendable {
 
     private func readPages(_ part: Range<Int>) throws(FileError) {
         let memory = mapped.memory
-        // What is in the page cache is mapped, and not read: its time tells nothing. In pages of the size that it has there.
         if try isCached(part) {
+            // It is mapped, in pages of the size that it has there, and read only if it was read ahead.
+            if recent.exist() { return try populate(part) }
             memory.preferHugePages(part)
             return try memory.populate(part)
         }
-        switch choice.next() {
-        case .use(let way): try readPages(part, way)
-        case .measure(let way):
-            if way == .hugePages { memory.preferHugePages(part) }
-            choice.record(way, bytes: part.count, nanoseconds: try fill(part))
+        recent.add()
+        if way == .hugePages, !hasAdvice.exchange(true, ordering: .relaxed) { memory.preferHugePages(range) }
+        try populate(part)
+    }
+
+    /// Populates pages and accesses them, so that no reader waits for the host of a virtual machine: in steps, so that the
+    /// disk reads meanwhile.
+    private func populate(_ part: Range<Int>) throws(FileError) {
+        var start = part.lowerBound
+        while start < part.upperBound {
+            let step = start..<min(start + way.stepBytes, part.upperBound)
+            try mapped.memory.populate(step)
+            mapped.memory.touch(step)
+            start = step.upperBound
         }
     }
 
@@ -102,25 +113,4 @@ final class PieceReader: Sendable {
     }
 
     private static let samples = 3
-
-    private func readPages(_ part: Range<Int>, _ way: ReadingWay) throws(FileError) {
-        if way == .hugePages, !hasAdvice.exchange(true, ordering: .relaxed) { mapped.memory.preferHugePages(range) }
-        _ = try fill(part)
-    }
-
-    /// Populates pages, and accesses those that were not in the page cache, so that no reader waits for the host of a
-    /// virtual machine.
-    ///
-    /// - Returns: the time in nanoseconds.
-    private func fill(_ part: Range<Int>) throws(FileError) -> Double {
-        let start = ContinuousClock.now
-        try mapped.memory.populate(part)
-        let populated = (ContinuousClock.now - start) / .nanoseconds(1)
-        if populated < Double(part.count) / Self.cachedBytesPerNanosecond { return populated }
-        mapped.memory.touch(part)
-        return (ContinuousClock.now - start) / .nanoseconds(1)
-    }
-
-    /// No disk is so fast for one thread: such bytes were in the page cache.
-    private static let cachedBytesPerNanosecond = 16.0
 }

@@ -12,15 +12,15 @@ package struct RAMMedium: TierMedium {
     /// Whether to lock the pages, too.
     package let locksPages: Bool
     /// How pages are read.
-    package let choice: ReadingChoice
+    package let way: ReadingWay
 
-    package init(threads: WorkerThreads, locksPages: Bool, choice: ReadingChoice = .process) {
+    package init(threads: WorkerThreads, locksPages: Bool, way: ReadingWay = .ofMachine) {
         self.threads = threads
         self.locksPages = locksPages
-        self.choice = choice
+        self.way = way
     }
 
-    package var reader: PageReader? { PageReader(threads: threads, choice: choice) }
+    package var reader: PageReader? { PageReader(threads: threads, way: way) }
 
     package func reserve(bytes: Int) throws -> Reservation { .pages }
 
@@ -43,7 +43,7 @@ package struct RAMMedium: TierMedium {
                     path: path, digest: shard.digest, bytes: shard.shardBytes, range: shard.range)
                 let mapped = PageReader.Mapped(
                     memory: blob.mapping, digest: shard.digest, blobBytes: shard.shardBytes)
-                PageReader(threads: threads, choice: choice).read(mapped, 0..<blob.count, work) { error in
+                PageReader(threads: threads, way: way).read(mapped, 0..<blob.count, work) { error in
                     completion(
                         Result {
                             if let error { throw error }
