@@ -10,6 +10,10 @@ package struct DeviceMedium: TierMedium {
 
     package func reserve(bytes: Int) throws -> Reservation { .device(try arena.allocate(bytes: bytes)) }
 
+    package func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void) {
+        arena.notify(afterReleases: skipped, body)
+    }
+
     package func trim() { arena.trim() }
 
     package var available: Int? { arena.available }

@@ -21,8 +21,6 @@ package final class LeaseRequest: Sendable {
     let whenQueued: Bool
     /// The rules of a warm-up; nil for a request that uses its shards.
     package let warming: WarmUpRules?
-    /// When memory that was evicted for the request was not free yet for the first time; 0 if that never was so.
-    private let lateSince = Atomic<Int64>(0)
     private let state: Mutex<State>
     private let release: @Sendable (ResidentShard) -> Void
 
@@ -42,15 +40,6 @@ package final class LeaseRequest: Sendable {
         self.warming = warming
         self.release = release
         state = Mutex(State(completion: completion))
-    }
-
-    /// Notes that memory which was evicted for the request is not free yet.
-    ///
-    /// - Parameter now: `StoreClock.coarse`.
-    /// - Returns: the nanoseconds since the first call.
-    func lateness(at now: Int64) -> Int64 {
-        let first = lateSince.compareExchange(expected: 0, desired: now, ordering: .relaxed).original
-        return first == 0 ? 0 : now - first
     }
 
     /// The first failure.

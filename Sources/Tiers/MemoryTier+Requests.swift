@@ -1,10 +1,11 @@
-import DeviceMemory
-import Dispatch
 import Storage
 
 extension MemoryTier {
     /// Starts a request: leases the ready shards, joins loads in progress, and begins the other loads.
-    package func start(_ request: LeaseRequest) {
+    package func start(_ request: LeaseRequest) { start(request, again: nil) }
+
+    /// - Parameter former: the request as it waited until now; nil for a new one.
+    func start(_ request: LeaseRequest, again former: WaitingRequest?) {
         var loads: [PreparedLoad] = []
         var garbage: [Payload] = []
         // What a warm-up loads is not leased, and stays.
@@ -17,15 +18,7 @@ extension MemoryTier {
                 loads = try beginLoads(request, &state, &garbage)
                 return nil
             } catch {
-                let lateness = error is LateSpace ? request.lateness(at: StoreClock.coarse) : nil
-                let isLate = lateness.map { request.waitsForSpace || $0 < Self.mostLateness } ?? false
-                let error = (error as? LateSpace)?.cause ?? error
-                guard isLate || (Self.isShortage(error) && waitingHelps(request, state)) else { return error }
-                if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
-                state.waiting.append(request)
-                if isLate, let lateness { scheduleRetry(after: lateness) }
-                scheduleTimeout(request, after: Self.longestWait, error)
-                return Waiting()
+                return wait(request, former, after: error, &state) ?? Waiting()
             }
         }
         // Evicted bytes are freed here, outside the lock, because unmapping is slow.
@@ -37,50 +30,6 @@ extension MemoryTier {
     }
 
     private struct Waiting: Error {}
-
-    /// Whether released leases may help.
-    private static func isShortage(_ error: any Error) -> Bool {
-        if case .full = error as? TierError { return true }
-        return (error as? DeviceError)?.isShortage ?? false
-    }
-
-    /// In nanoseconds; a second, after which the free space probably is fragmented. A request that does not wait for releases
-    /// fails then.
-    private static let mostLateness: Int64 = 1_000_000_000
-
-    /// A request that waits is tried again until it times out: on a busy machine, the thread that has the evicted region may
-    /// rest for seconds, and nothing else may happen that would try the request.
-    private func scheduleRetry(after lateness: Int64) {
-        let interval = lateness < Self.mostLateness ? 20 : 500
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(interval)) { [weak self] in
-            self?.retryWaitingRequests()
-        }
-    }
-
-    /// The time, in seconds, after which a request that waits for space fails: the holder of the leases may be waiting
-    /// for it.
-    private static let longestWait = 60
-
-    private func scheduleTimeout(_ request: LeaseRequest, after seconds: Int, _ error: any Error) {
-        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(seconds)) { [weak self, weak request] in
-            guard let self, let request else { return }
-            let waited = state.withLock { state in
-                let place = state.waiting.firstIndex { $0 === request }
-                if let place { state.waiting.remove(at: place) }
-                return place != nil
-            }
-            guard waited else { return }
-            waiters.subtract(1, ordering: .sequentiallyConsistent)
-            request.end(of: error)
-        }
-    }
-
-    /// Whether a wait can help: for a request with `waitsForSpace`, because leases will be released; for every request,
-    /// because an abandoned load will end and free its space.
-    private func waitingHelps(_ request: LeaseRequest, _ state: State) -> Bool {
-        guard request.wanted.reduce(0, { $0 + $1.bytes }) <= budget else { return false }
-        return request.waitsForSpace || state.inFlight.values.contains { $0.requests.isEmpty }
-    }
 
     /// Releases a lease.
     package func release(_ shard: ResidentShard) {
@@ -102,20 +51,6 @@ extension MemoryTier {
         }
     }
 
-    /// Starts waiting requests again, in order, until one has to wait again.
-    func retryWaitingRequests() {
-        while waiters.load(ordering: .sequentiallyConsistent) > 0 {
-            let (next, count) = state.withLock { state in
-                (state.waiting.isEmpty ? nil : state.waiting.removeFirst(), state.waiting.count)
-            }
-            guard let next else { return }
-            waiters.subtract(1, ordering: .sequentiallyConsistent)
-            start(next)
-            // The request waits again, so there is no space for the others either.
-            if state.withLock({ $0.waiting.count }) > count { return }
-        }
-    }
-
     /// Cancels a request. Loads without other requests are cancelled, too.
     package func cancel(_ request: LeaseRequest) {
         request.fail(CancellationError())
@@ -130,14 +65,14 @@ extension MemoryTier {
                 state.inFlight[shard.key] = flight
                 left += 1
             }
-            let place = state.waiting.firstIndex { $0 === request }
-            if let place { state.waiting.remove(at: place) }
-            return (left, place != nil)
+            return (left, state.waiting.remove(request))
         }
         for _ in 0..<left { request.settle(.failure(CancellationError())) }
         if waited {
             waiters.subtract(1, ordering: .sequentiallyConsistent)
             request.end(of: CancellationError())
+            // Others may have waited behind it.
+            retryInBackground()
         }
     }
 

@@ -3,7 +3,7 @@ import Storage
 
 extension MemoryTier {
     /// The budget has space, and the device's memory has not: an evicted region is free only once the last thread that
-    /// uses it, such as the one that has uploaded it, has released it. No event reports that, so the request is
+    /// uses it, such as the one that has uploaded it, has released it. The medium reports that, and the request is
     /// retried.
     struct LateSpace: Error {
         let cause: any Error
@@ -59,6 +59,7 @@ extension MemoryTier {
         // The largest first: a small region in the gap that a large one has left would keep the next large one out.
         var reserved: [Int: Reservation] = [:]
         for index in shards.indices.sorted(by: { shards[$0].bytes > shards[$1].bytes }) {
+            var isNotified = false
             while reserved[index] == nil {
                 do {
                     reserved[index] = try medium.reserve(bytes: shards[index].bytes)
@@ -68,6 +69,13 @@ extension MemoryTier {
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
+                        if !isNotified {
+                            // A region that was released before this call is used by the next attempt. Each later one is
+                            // reported, except those that this request has reserved: it releases them if it waits.
+                            isNotified = true
+                            medium.notify(afterReleases: reserved.count) { [weak self] in self?.retryInBackground() }
+                            continue
+                        }
                         if case .arenaFull = error { throw LateSpace(cause: full()) }
                         throw LateSpace(cause: error)
                     }

@@ -33,8 +33,8 @@ package final class MemoryTier: UseSource {
         package var loading = 0
         package var table: [ResidentShard.Key: ResidentShard] = [:]
         var inFlight: [ResidentShard.Key: InFlightLoad] = [:]
-        /// The requests that wait for releases, in order.
-        package var waiting: [LeaseRequest] = []
+        /// The requests that wait for space.
+        var waiting = WaitQueue()
         /// The uses that waited for a load. A request whose load fails, or that is cancelled, is none.
         package var misses = 0
         /// The bytes loaded since the tier was opened.

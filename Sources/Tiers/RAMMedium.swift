@@ -24,6 +24,9 @@ package struct RAMMedium: TierMedium {
 
     package func reserve(bytes: Int) throws -> Reservation { .pages }
 
+    /// No reservation fails, so the tier does not wait for a release.
+    package func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void) {}
+
     package func load(
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void

@@ -21,6 +21,12 @@ package protocol TierMedium: Sendable {
         _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
         completion: @escaping @Sendable (Result<Payload, any Error>) -> Void)
 
+    /// Calls `body` once: at a later release of reserved memory, after it is free, on the thread that releases it, which
+    /// may hold the tier's lock. A `body` of an earlier call that was not called yet is not called any more.
+    ///
+    /// - Parameter skipped: the number of releases before that one.
+    func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void)
+
     /// Returns memory in which nothing is reserved to the system.
     func trim()
 

@@ -20,6 +20,10 @@ struct VerifyingMedium: TierMedium {
 
     func reserve(bytes: Int) throws -> Reservation { try medium.reserve(bytes: bytes) }
 
+    func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void) {
+        medium.notify(afterReleases: skipped, body)
+    }
+
     func trim() { medium.trim() }
 
     var available: Int? { medium.available }

@@ -167,6 +167,27 @@ struct ArenaTests {
         keep(one, other)
     }
 
+    @Test(
+        "a function is called once, at the release it was given for, when that memory is free", arguments: Kind.allCases
+    )
+    func notification(_ kind: Kind) throws {
+        let arena = DeviceArena(try DeviceFixture(kind).open(), budget: 4096)
+        var regions = try (0..<5).map { _ in try arena.allocate(bytes: 512) }
+        let calls = Mutex<[Int]>([])
+        arena.notify { calls.withLock { $0.append(-1) } }
+        arena.notify(afterReleases: 1) { [weak arena] in
+            let used = arena?.usage.used ?? 0
+            calls.withLock { $0.append(used) }
+        }
+        regions.removeLast()
+        #expect(calls.withLock { $0 } == [])
+        regions.removeLast()
+        #expect(calls.withLock { $0 } == [3 * 512])
+        regions.removeLast()
+        #expect(calls.withLock { $0 } == [3 * 512])
+        keep(regions)
+    }
+
     @Test("the arena grows by slabs up to its budget", arguments: Kind.allCases)
     func growth(_ kind: Kind) throws {
         let fixture = try DeviceFixture(kind)

@@ -18,6 +18,10 @@ import Testing
 
         func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
 
+        func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void) {
+            inner.notify(afterReleases: skipped, body)
+        }
+
         func load(
             _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,
             completion: @escaping @Sendable (Result<Payload, any Error>) -> Void
@@ -37,6 +41,10 @@ import Testing
         init(_ inner: any TierMedium) { self.inner = inner }
 
         func reserve(bytes: Int) throws -> Reservation { try inner.reserve(bytes: bytes) }
+
+        func notify(afterReleases skipped: Int, _ body: @escaping @Sendable () -> Void) {
+            inner.notify(afterReleases: skipped, body)
+        }
 
         func load(
             _ shard: ResidentShard, at path: String, into reservation: Reservation, _ work: Work,

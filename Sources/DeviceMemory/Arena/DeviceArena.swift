@@ -48,6 +48,7 @@ package final class DeviceArena: Sendable {
         var held = 0
         var regions = 0
         var isTrimScheduled = false
+        var notification = ReleaseNotification()
 
         var free: Int { shared.bytes + whole.bytes }
         var largest: Int { max(shared.largest, whole.largest) }
@@ -249,23 +250,41 @@ package final class DeviceArena: Sendable {
         }
     }
 
+    /// Calls `body` once: at a later release of a region, after its memory is free, on the thread that releases it. It
+    /// must return quickly. A `body` of an earlier call that was not called yet is not called any more.
+    ///
+    /// - Parameter skipped: the number of releases before that one.
+    package func notify(afterReleases skipped: Int = 0, _ body: @escaping @Sendable () -> Void) {
+        // The former value is released outside the lock.
+        _ = state.withLock { state in
+            defer { state.notification = ReleaseNotification(skipped: skipped, body) }
+            return state.notification
+        }
+    }
+
     func release(_ address: DeviceAddress, bytes: Int) {
-        let mustSchedule = state.withLock { state -> Bool in
-            state.regions -= 1
-            let start: UInt64
-            if let slab = state.slabs[address.raw], slab.isWhole {
-                start = address.raw
-                state.whole.release(start, bytes: slab.memory.bytes) { _ in true }
-            } else {
-                let slabs = state.slabs
-                start = state.shared.release(address.raw, bytes: Self.rounded(bytes)) { slabs[$0] != nil }
-                guard let slab = slabs[start], state.shared.bytes(at: start) == slab.memory.bytes else { return false }
-            }
-            state.slabs[start]?.idleSince = ContinuousClock.now
-            defer { state.isTrimScheduled = true }
-            return !state.isTrimScheduled
+        let (mustSchedule, body) = state.withLock { state in
+            (free(address, bytes: bytes, &state), state.notification.countRelease())
         }
         if mustSchedule { scheduleTrim() }
+        body?()
+    }
+
+    /// - Returns: whether a trim must be scheduled, because a slab has become idle.
+    private func free(_ address: DeviceAddress, bytes: Int, _ state: inout State) -> Bool {
+        state.regions -= 1
+        let start: UInt64
+        if let slab = state.slabs[address.raw], slab.isWhole {
+            start = address.raw
+            state.whole.release(start, bytes: slab.memory.bytes) { _ in true }
+        } else {
+            let slabs = state.slabs
+            start = state.shared.release(address.raw, bytes: Self.rounded(bytes)) { slabs[$0] != nil }
+            guard let slab = slabs[start], state.shared.bytes(at: start) == slab.memory.bytes else { return false }
+        }
+        state.slabs[start]?.idleSince = ContinuousClock.now
+        defer { state.isTrimScheduled = true }
+        return !state.isTrimScheduled
     }
 
     private func scheduleTrim() {
@@ -291,19 +310,4 @@ package final class DeviceArena: Sendable {
         precondition(bytes >= 0, "\(bytes) bytes: a size must not be negative")
         return max(1, (bytes + alignment - 1) / alignment) * alignment
     }
-}
-
-/// Sizes (in bytes) and counts of an arena. `free` and `largest` count free bytes in the slabs held, not the remaining
-/// budget.
-package struct ArenaUsage: Equatable, Sendable {
-    package var budget: Int
-    package var held: Int
-    package var used: Int
-    package var free: Int
-    /// The largest free block.
-    package var largest: Int
-    package var regions: Int
-    /// Number of free blocks.
-    package var pieces: Int
-    package var slabs: Int
 }

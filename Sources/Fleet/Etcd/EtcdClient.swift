@@ -212,48 +212,6 @@ final class EtcdClient: Sendable {
 
     // MARK: Requests
 
-    private struct Header: Decodable {
-        let cluster_id: String?
-        let revision: String?
-    }
-
-    private struct Failure: Decodable {
-        let message: String?
-    }
-
-    private struct Value: Decodable {
-        let key: Data
-        let mod_revision: String?
-        let bytes: Data?
-
-        enum CodingKeys: String, CodingKey {
-            case key, mod_revision
-            case bytes = "value"
-        }
-
-        var value: KeyValue {
-            KeyValue(
-                key: String(decoding: key, as: UTF8.self), value: Array(bytes ?? Data()),
-                modified: Int(mod_revision ?? "0") ?? 0)
-        }
-    }
-
-    private struct RangeRequest: Encodable {
-        let key: Data
-        let range_end: Data?
-    }
-
-    private struct RangeAnswer: Decodable {
-        let header: Header
-        let kvs: [Value]?
-    }
-
-    private struct PutRequest: Encodable {
-        let key: Data
-        let value: Data
-        let lease: String?
-    }
-
     private static func data(_ text: String) -> Data { Data(text.utf8) }
 
     /// The exclusive end of the range of keys that begin with `prefix`.

@@ -311,6 +311,24 @@ _FUNCTIONS: dict[str, list[Any]] = {
 }
 
 
+def _refusing(function: Any) -> Any:
+    """A function of the library that raises the errors of its arguments themselves, which ctypes wraps in an
+    ``ArgumentError``."""
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except ctypes.ArgumentError:
+            for kind, argument in zip(function.argtypes, arguments):
+                try:
+                    kind.from_param(argument)
+                except (TypeError, ValueError) as refusal:
+                    raise refusal from None
+            raise
+
+    return call
+
+
 class _Library:
     """The functions by their names without the prefix. A status other than 0 is raised as an exception."""
 
@@ -335,7 +353,8 @@ class _Library:
             function.argtypes = arguments
             function.restype = c_int
             function.errcheck = self._check
-            setattr(self, name, function)
+            has_numbers = any(isinstance(kind, type) and issubclass(kind, _Int64) for kind in arguments)
+            setattr(self, name, _refusing(function) if has_numbers else function)
         #: The address of the destructor of capsules.
         self.capsule_end = ctypes.cast(library.weightstore_dlpack_capsule_end, c_void_p).value
 

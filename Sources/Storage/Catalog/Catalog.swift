@@ -1,7 +1,5 @@
 import Files
-import Foundation
 import GRDB
-import GRDBSQLite
 import Glibc
 import Logging
 import Support
@@ -315,79 +313,5 @@ package final class Catalog: Sendable {
             queue = opened
             return opened
         }
-    }
-
-    static func configuration(readonly: Bool, trace: (@Sendable (String) -> Void)?) -> Configuration {
-        var configuration = Configuration()
-        configuration.readonly = readonly
-        configuration.busyMode = .timeout(10)
-        configuration.maximumReaderCount = 8
-        configuration.prepareDatabase { db in
-            // Set here, in a queue of the default mode, because GRDB's own WAL set-up sets synchronous=NORMAL.
-            if !readonly {
-                try keepLog(db)
-                try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-            }
-            try db.execute(sql: "PRAGMA wal_autocheckpoint = 0; PRAGMA mmap_size = 0")
-            if let trace { db.trace { event in trace(event.description) } }
-        }
-        return configuration
-    }
-
-    /// Keeps `-wal`, truncated, and `-shm` when the last connection closes: without them a user who can only read the store
-    /// cannot read the catalog. The corresponding C function is `sqlite3_file_control`.
-    private static func keepLog(_ db: Database) throws {
-        var on: CInt = 1
-        _ = sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &on)
-        try db.execute(sql: "PRAGMA journal_size_limit = 0")
-    }
-
-    /// Translates SQLite's result codes to the errors that callers distinguish.
-    static func translating<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
-        do {
-            return try body()
-        } catch let error as DatabaseError {
-            switch error.resultCode {
-            case .SQLITE_IOERR, .SQLITE_CANTOPEN:
-                // On a full disk SQLite cannot create its log or its shared memory, and reports only these codes.
-                let free = try FileSystem.freeBytes(FileSystem.parent(of: path))
-                let lacksInodes = FileSystem.lacksInodes(path)
-                if error.extendedResultCode == .SQLITE_IOERR_SHMSIZE || free < Self.leastFreeBytes || lacksInodes {
-                    throw FileError.diskFull(path: path, lacksInodes: lacksInodes)
-                }
-                // Its error names the cause, such as a missing permission or too many open files.
-                if error.resultCode == .SQLITE_CANTOPEN { _ = try FileDescriptor(path, O_RDONLY) }
-                throw failed(error, path)
-            case .SQLITE_CORRUPT, .SQLITE_NOTADB:
-                // SQLite reports a sector that cannot be read as a malformed database.
-                for suffix in ["", "-wal"] { try FileSystem.requireReadable(path + suffix) }
-                throw StorageError.catalogDamaged(path: path, message: error.message ?? error.description)
-            case .SQLITE_FULL:
-                throw FileError.diskFull(path: path)
-            default:
-                throw failed(error, path)
-            }
-        } catch let error as RowDecodingError {
-            // Of a query for single values. The following values are the whole row, and the query.
-            let text = "\(error)"
-            let end = text.firstRange(of: ", column index:")?.lowerBound ?? text.endIndex
-            throw StorageError.catalogDamaged(path: path, message: String(text[..<end].prefix(200)))
-        }
-    }
-
-    private static func failed(_ error: DatabaseError, _ path: String) -> StorageError {
-        .catalogFailed(
-            path: path, code: Int(error.extendedResultCode.rawValue), message: error.message ?? error.description)
-    }
-}
-
-extension ContentDigest: DatabaseValueConvertible {
-    /// The 32 bytes as a BLOB.
-    public var databaseValue: DatabaseValue { withBytes { Data($0) }.databaseValue }
-
-    /// Nil unless the value is a BLOB of 32 bytes.
-    public static func fromDatabaseValue(_ value: DatabaseValue) -> ContentDigest? {
-        guard case .blob(let data) = value.storage else { return nil }
-        return ContentDigest(data)
     }
 }

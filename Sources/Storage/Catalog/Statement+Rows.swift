@@ -23,6 +23,10 @@ package struct StatementValues {
         if let value { add(value) } else { addNull() }
     }
 
+    package mutating func add(_ value: Int64?) {
+        if let value { add(value) } else { addNull() }
+    }
+
     package mutating func add(_ value: String?) {
         if let value { add(value) } else { addNull() }
     }

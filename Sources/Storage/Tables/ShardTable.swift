@@ -1,18 +1,6 @@
 import GRDB
 import ModelFormats
 
-/// The state of a shard's bytes on disk.
-public enum ShardState: String, Sendable, Codable {
-    /// The blob exists.
-    case present
-    /// The blob was evicted; the next use fetches it from an origin.
-    case evicted
-    /// The blob was damaged and has been moved to quarantine.
-    case quarantined
-    /// The blob does not exist although the catalog lists it as present.
-    case missing
-}
-
 /// The table `shard`: a row for each shard that the store has or can fetch. This type makes every change to it.
 ///
 /// **A row and its blob.** A `present` row has a blob of the shard's size under its digest. So `insert`, `markPresent`,
@@ -34,29 +22,6 @@ public enum ShardState: String, Sendable, Codable {
 /// `shard_evictability`. The one change that no trigger follows is the removal of a revision: the visit of its files does
 /// (`FileTable`, `updateEvictability`).
 package enum ShardTable {
-    /// The identity and state of a shard.
-    package struct Entry: Sendable {
-        package let id: Int64
-        package let digest: ContentDigest
-        package let bytes: Int
-        package let kind: ShardKind
-        package let state: ShardState
-
-        init(_ row: Row) throws {
-            id = try row.value("id")
-            digest = try row.value("digest")
-            bytes = try row.size("bytes")
-            kind = try row.word("kind")
-            state = try row.word("state")
-        }
-    }
-
-    /// The shard of a use: by row, or by digest for memory tiers, which have only digests.
-    package enum Name: Sendable {
-        case id(Int64)
-        case digest(ContentDigest)
-    }
-
     static let entryColumns = "shard.id, shard.digest, shard.bytes, shard.kind, shard.state"
 
     // MARK: Arrival and eviction
@@ -83,79 +48,65 @@ package enum ShardTable {
     ///
     /// - Returns: the row's id; nil if the shard has a row already, which does not change.
     package static func insert(_ facts: ShardFacts, _ db: Database) throws -> Int64? {
-        let now = StoreClock.now
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO shard
-                  (digest, bytes, kind, layer, head, last_access, inserted_at, verified_at, orphaned_at, clock)
-                VALUES
-                  (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?6,
-                   coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
-                ON CONFLICT (digest) DO NOTHING
-                """
-        ).execute(forEach: CollectionOfOne(facts)) { facts, values in
-            values.add(facts.digest)
-            values.add(facts.bytes)
-            values.add(facts.kind.rawValue)
-            values.add(facts.layer)
-            values.add(facts.head)
-            values.add(now)
-        }
+        try insertRows(
+            CollectionOfOne((id: nil, shard: NewShard(facts, .present, isOrphan: true))), onConflict: "DO NOTHING", db)
         return db.changesCount == 1 ? db.lastInsertedRowID : nil
-    }
-
-    /// A shard without a row, as a manifest and the blobs describe it.
-    package struct Restored {
-        fileprivate let facts: ShardFacts
-        package let state: ShardState
-        fileprivate let isOrphan: Bool
-
-        /// - Parameters:
-        ///   - state: whether its blob exists.
-        ///   - isOrphan: whether no file will have an extent in it.
-        package init(_ facts: ShardFacts, _ state: ShardState, isOrphan: Bool) {
-            self.facts = facts
-            self.state = state
-            self.isOrphan = isOrphan
-        }
     }
 
     /// Inserts the rows of shards that have none. The extents of those that are no orphans are inserted in the same
     /// transaction.
     ///
     /// - Returns: the ids of the rows, in the order of `shards`.
-    package static func insert(_ shards: [Restored], _ db: Database) throws -> [Int64] {
+    package static func insert(_ shards: [NewShard], _ db: Database) throws -> [Int64] {
         if shards.isEmpty { return [] }
-        let (now, clock) = (StoreClock.now, try EvictionClock(.weights).now(db))
-        var ids: [Int64] = []
-        ids.reserveCapacity(shards.count)
-        var next = try Int64.fetchValue(db.cachedStatement(sql: "SELECT coalesce(max(id), 0) FROM shard"))
+        let highest = try Int64.fetchValue(db.cachedStatement(sql: "SELECT coalesce(max(id), 0) FROM shard"))
+        let (last, isOverflow) = highest.addingReportingOverflow(Int64(shards.count))
+        guard !isOverflow else {
+            throw DatabaseError.damaged("shard \(highest): no \(shards.count) higher ids are possible")
+        }
+        let ids = Array(highest + 1...last)
+        try insertRows(zip(ids, shards).lazy.map { id, shard in (id: id, shard: shard) }, db)
+        return ids
+    }
+
+    /// Inserts the row of a shard at an origin, as evicted and an orphan. An existing row without bytes becomes
+    /// evicted; a present one does not change.
+    package static func expect(_ facts: ShardFacts, _ db: Database) throws {
+        try insertRows(
+            CollectionOfOne((id: nil, shard: NewShard(facts, .evicted, isOrphan: true))),
+            onConflict: "DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')", db)
+    }
+
+    /// Inserts the rows of shards of files: the one statement that does.
+    ///
+    /// - Parameters:
+    ///   - rows: the shards, each with the id of its row; nil for the next free one.
+    ///   - conflict: the effect if a shard has a row; nil means an error.
+    private static func insertRows(
+        _ rows: some Sequence<(id: Int64?, shard: NewShard)>, onConflict conflict: String? = nil, _ db: Database
+    ) throws {
+        let now = StoreClock.now
         // FAIL: an error ends the transaction. For ABORT, SQLite copies each page that a statement with triggers changes.
-        let insert = try db.cachedStatement(
+        try db.cachedStatement(
             sql: """
                 INSERT OR FAIL INTO shard
                   (id, digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at, clock)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """)
-        try insert.execute(forEach: shards) { shard, values in
-            let (id, isOverflow) = next.addingReportingOverflow(1)
-            guard !isOverflow else { throw DatabaseError.damaged("shard \(next) has the highest possible id") }
-            next = id
-            ids.append(id)
-            values.add(id)
-            values.add(shard.facts.digest)
-            values.add(shard.facts.bytes)
-            values.add(shard.facts.kind.rawValue)
-            values.add(shard.facts.layer)
-            values.add(shard.facts.head)
-            values.add(shard.state.rawValue)
+                VALUES
+                  (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?8, ?9,
+                   coalesce((SELECT value FROM setting WHERE name = 'eviction.clock'), 0))
+                \(conflict.map { "ON CONFLICT (digest) \($0)" } ?? "")
+                """
+        ).execute(forEach: rows) { row, values in
+            values.add(row.id)
+            values.add(row.shard.facts.digest)
+            values.add(row.shard.facts.bytes)
+            values.add(row.shard.facts.kind.rawValue)
+            values.add(row.shard.facts.layer)
+            values.add(row.shard.facts.head)
+            values.add(row.shard.state.rawValue)
             values.add(now)
-            values.add(now)
-            values.add(now)
-            values.add(shard.isOrphan ? now : nil)
-            values.add(clock)
+            values.add(row.shard.isOrphan ? now : nil)
         }
-        return ids
     }
 
     /// Marks a shard whose bytes were fetched from an origin as present.
@@ -173,22 +124,6 @@ package enum ShardTable {
                 "now": StoreClock.now, "seconds": seconds, "clock": try EvictionClock(.weights).now(db),
                 "digest": digest,
             ])
-    }
-
-    /// Inserts the row of a shard at an origin, as evicted and an orphan. An existing row without bytes becomes
-    /// evicted; a present one does not change.
-    package static func expect(_ facts: ShardFacts, _ db: Database) throws {
-        let now = StoreClock.now
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO shard
-                  (digest, bytes, kind, layer, head, state, last_access, inserted_at, verified_at, orphaned_at)
-                VALUES (?, ?, ?, ?, ?, 'evicted', ?, ?, ?, ?)
-                ON CONFLICT (digest) DO UPDATE SET state = iif(state = 'present', 'present', 'evicted')
-                """
-        ).execute(arguments: [
-            facts.digest, facts.bytes, facts.kind.rawValue, facts.layer, facts.head, now, now, now, now,
-        ])
     }
 
     /// Evicts a shard if that is still allowed: an origin has it, it is not pinned, and no living process uses it.

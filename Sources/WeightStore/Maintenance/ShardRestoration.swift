@@ -29,7 +29,7 @@ struct ShardRestoration {
         let used = Set(content.extents.map { content.shards[$0.shard].digest })
         var ids = [Int64](repeating: 0, count: content.shards.count)
         var found: Set<Int64> = []
-        var rows: [ShardTable.Restored] = []
+        var rows: [ShardTable.NewShard] = []
         var new: [(index: Int, place: BlobListing.Place?)] = []
         // A manifest may list a shard twice.
         var first: [ContentDigest: Int] = [:]
@@ -50,7 +50,7 @@ struct ShardRestoration {
             let isWhole = try bytes(facts.digest, place) == facts.bytes
             let state: ShardState = isWhole ? .present : hasOrigin ? .evicted : .missing
             new.append((index, place))
-            rows.append(ShardTable.Restored(facts, state, isOrphan: !used.contains(facts.digest)))
+            rows.append(ShardTable.NewShard(facts, state, isOrphan: !used.contains(facts.digest)))
             summary.evicted += state == .evicted ? 1 : 0
             summary.missing += state == .missing ? 1 : 0
         }
