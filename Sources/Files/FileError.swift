@@ -73,6 +73,12 @@ extension FileError {
         if case .diskFull = self { true } else { false }
     }
 
+    /// What is wrong with an unreadable file, for a report of damage that names it.
+    package var damage: String {
+        if case .notRegular(_, let found) = self { return "\(found), expected a regular file" }
+        return "cannot be read: \(self)"
+    }
+
     /// Whether a read failed because bytes that the file should have could not be read: an unreadable sector, a damaged file
     /// system, a file that its server no longer knows, or something else in its place. It is damage of the file, and says
     /// nothing about others.

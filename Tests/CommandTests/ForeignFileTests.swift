@@ -41,7 +41,7 @@ import Testing
         #expect(mkfifo(path, 0o644) == 0)
         let verified = try tool("verify")
         #expect(verified.status == 3, "\(verified.errors)")
-        #expect(verified.output.contains("a FIFO"), "\(verified.output)")
+        #expect(verified.errors.contains("a FIFO, expected a regular file"), "\(verified.errors)")
         #expect(try FileSystem.entries(directory("store/quarantine")) == [FileSystem.name(of: path)])
         try importModel()
         #expect(try tool("verify").status == 0)
@@ -51,13 +51,15 @@ import Testing
 
     @Test("verify rewrites a manifest or record in whose place a FIFO or a directory is", arguments: [".manifest", ".record"])
     func description(_ suffix: String) throws {
-        let path = try blob(suffix)
+        var path = ""
         for isDirectory in [false, true] {
+            path = try blob(suffix)
             try FileManager.default.removeItem(atPath: path)
             if isDirectory { try makeDirectory(path) } else { #expect(mkfifo(path, 0o644) == 0) }
             let verified = try tool("verify")
             #expect(verified.status == 0, "\(verified.errors)")
-            #expect(try FileSystem.status(path, following: false)?.isFile == true)
+            // A record that is written again has another name.
+            #expect(try FileSystem.status(blob(suffix), following: false)?.isFile == true)
         }
         #expect(try FileSystem.entries(directory("store/quarantine")) == [FileSystem.name(of: path)])
         #expect(try tool("gc").status == 0)

@@ -151,7 +151,7 @@ extension Store {
             if found == shard { return nil }
             return BlobDamage(state: .quarantined, detail: "SHA-256 is \(found.short)")
         } catch let error as FileError where error.isUnreadable {
-            return BlobDamage(state: .quarantined, detail: "cannot be read: \(error)")
+            return BlobDamage(state: .quarantined, detail: error.damage)
         }
     }
 

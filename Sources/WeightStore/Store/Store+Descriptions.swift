@@ -73,7 +73,7 @@ extension Store {
             return found == name.digest ? nil : "SHA-256 is \(found.short)"
         } catch {
             guard error.isUnreadable else { throw error }
-            return "cannot be read: \(error)"
+            return error.damage
         }
     }
 
