@@ -85,7 +85,8 @@ enum ExitStatus: Int32 {
             .file(.system(_, _, EROFS)):
             .notPermitted
         case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system),
-            .file(.lockedMemoryLimit), .file(.mappingLimit), .file(.openFileLimit), .policy(.tooSlow), .tier, .device, .support:
+            .file(.lockedMemoryLimit), .file(.mappingLimit), .file(.openFileLimit), .policy(.tooSlow), .tier, .device,
+            .support:
             .failed
         case .other: nil
         }

@@ -40,7 +40,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
     ///
     /// - Throws: ``FileError/notRegular(path:found:)``.
     static func regular(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
-        do {
+        do throws(FileError) {
             // No effect on a regular file.
             let file = try FileDescriptor(path, flags | O_NONBLOCK)
             let status = try file.status()

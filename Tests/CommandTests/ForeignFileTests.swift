@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 @testable import WeightStore
 
-/// FIFOs and directories among the files of a store: nothing waits for them, and no command fails because of them alone.
+/// FIFOs and directories among the files of a store: nothing waits for them.
 @Suite(.blocking) struct ForeignFileTests {
     let directory = try! TemporaryDirectory()
     /// The tool, which is ended when it waits for a FIFO.
@@ -49,7 +49,9 @@ import Testing
         #expect(try FileSystem.entries(directory("store/quarantine")).isEmpty)
     }
 
-    @Test("verify rewrites a manifest or record in whose place a FIFO or a directory is", arguments: [".manifest", ".record"])
+    @Test(
+        "verify rewrites a manifest or record in whose place a FIFO or a directory is",
+        arguments: [".manifest", ".record"])
     func description(_ suffix: String) throws {
         var path = ""
         for isDirectory in [false, true] {

@@ -28,7 +28,9 @@ import Testing
         #expect((failures.first?["reason"] as? String)?.contains("model.safetensors") == true)
     }
 
-    @Test("with too few open files, an import is refused with the limit, the number needed and the command that raises it")
+    @Test(
+        "with too few open files, an import is refused with the limit, the number needed and the command that raises it"
+    )
     func tooFewOpenFiles() throws {
         try TestModel(layers: 1).write(to: directory("model"))
         var tool = Tool(store: directory("store"))
@@ -41,7 +43,9 @@ import Testing
         #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
     }
 
-    @Test("a model of many small shards is imported, verified and exported at 256 open files, and at 128", arguments: [256, 128])
+    @Test(
+        "a model of many small shards is imported, verified and exported at 256 open files, and at 128",
+        arguments: [256, 128])
     func openFiles(_ limit: Int) throws {
         var model = TestModel(layers: 0)
         model.tensors = (0..<400).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [4096]) }
@@ -49,7 +53,8 @@ import Testing
         var tool = Tool(store: directory("store"))
         tool.prefix = ["/bin/sh", "-c", "ulimit -n \(limit); exec \"$0\" \"$@\""]
         for arguments in [
-            ["import", directory("model"), "--name", "org/model"], ["import", directory("model"), "--rehash"], ["verify"],
+            ["import", directory("model"), "--name", "org/model"], ["import", directory("model"), "--rehash"],
+            ["verify"],
             ["export", "org/model", directory("out")],
         ] {
             let result = try tool.run(arguments)

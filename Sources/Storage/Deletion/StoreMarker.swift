@@ -27,7 +27,8 @@ package struct StoreMarker: Sendable {
             guard let file = try FileDescriptor.openIfPresent(path) else { return nil }
             let text = String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)
             return text.dropping(bytePrefix: Self.prefix)?.dropping(byteSuffix: "\n") ?? ""
-        } catch FileError.notRegular {
+        } catch {
+            guard case .notRegular = error else { throw error }
             return ""
         }
     }

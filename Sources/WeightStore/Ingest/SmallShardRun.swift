@@ -20,7 +20,8 @@ struct SmallShardRun {
         var (end, bytes) = (first, 0)
         while end < plan.extents.count {
             let extent = plan.extents[end]
-            guard end - first < Self.mostShards, extent.length <= Self.mostShardBytes, plan.extentCount(of: extent.shard) == 1,
+            guard end - first < Self.mostShards, extent.length <= Self.mostShardBytes,
+                plan.extentCount(of: extent.shard) == 1,
                 bytes + extent.length <= BufferPool.bufferBytes
             else { break }
             bytes += extent.length
