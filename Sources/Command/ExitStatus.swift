@@ -70,7 +70,7 @@ enum ExitStatus: Int32 {
         case .storage(.notFound), .storage(.ambiguous), .storage(.removed): .notFound
         case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): .damaged
         case .storage(.notAStore), .storage(.newerSchema), .storage(.catalogDamaged), .storage(.catalogOlder),
-            .storage(.foreignBlobs), .file(.networkFileSystem):
+            .storage(.foreignBlobs), .file(.networkFileSystem), .file(.notRegular):
             .badStore
         case .fetch(let error):
             switch error {
@@ -85,7 +85,8 @@ enum ExitStatus: Int32 {
             .file(.system(_, _, EROFS)):
             .notPermitted
         case .originFailed, .originDiffers, .storage(.catalogFailed), .file(.system),
-            .file(.lockedMemoryLimit), .file(.mappingLimit), .policy(.tooSlow), .tier, .device, .support:
+            .file(.lockedMemoryLimit), .file(.mappingLimit), .file(.openFileLimit), .policy(.tooSlow), .tier, .device,
+            .support:
             .failed
         case .other: nil
         }

@@ -12,7 +12,7 @@ struct DirectoryReader: ~Copyable {
     init?(_ name: [CChar], path: String) throws(FileError) {
         guard let stream = opendir(name) else {
             if errno == ENOENT { return nil }
-            throw .system(operation: "opendir", path: path, code: errno)
+            throw .failed("opendir", path, errno)
         }
         self.stream = stream
         self.path = path
@@ -39,7 +39,7 @@ struct DirectoryReader: ~Copyable {
         }
     }
 
-    /// The size of a file, in bytes; nil if it does not exist.
+    /// The size of a file, in bytes: 0 for what is no regular file, nil if it does not exist.
     ///
     /// - Parameter name: its name, up to the first byte 0.
     func bytes(ofFile name: ArraySlice<UInt8>) throws(FileError) -> Int? {
@@ -47,7 +47,7 @@ struct DirectoryReader: ~Copyable {
         let result = name.withUnsafeBytes { bytes in
             bytes.withMemoryRebound(to: CChar.self) { fstatat(dirfd(stream), $0.baseAddress!, &facts, 0) }
         }
-        if result == 0 { return Int(facts.st_size) }
+        if result == 0 { return facts.st_mode & S_IFMT == S_IFREG ? Int(facts.st_size) : 0 }
         let code = errno
         if code == ENOENT { return nil }
         let text = String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)

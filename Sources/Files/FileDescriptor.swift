@@ -35,30 +35,51 @@ package struct FileDescriptor: ~Copyable, Sendable {
         return FileDescriptor(raw: raw, path: "memory")
     }
 
-    /// Opens a file for reading.
+    /// Opens a regular file. Everything in a store is opened so: what lies in place of one of its files, such as a FIFO, is
+    /// neither waited for nor read.
+    ///
+    /// - Throws: ``FileError/notRegular(path:found:)``.
+    static func regular(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
+        do throws(FileError) {
+            // No effect on a regular file.
+            let file = try FileDescriptor(path, flags | O_NONBLOCK)
+            let status = try file.status()
+            guard status.isFile else { throw FileError.notRegular(path: path, found: status.kind) }
+            return file
+        } catch {
+            switch error {
+            case .system(_, _, EISDIR): throw .notRegular(path: path, found: "a directory")
+            case .system(_, _, ELOOP) where flags & O_NOFOLLOW != 0:
+                throw .notRegular(path: path, found: "a symbolic link")
+            case .system(_, _, ENXIO): throw .notRegular(path: path, found: "a socket, a FIFO or a device")
+            default: throw error
+            }
+        }
+    }
+
+    /// Opens a regular file for reading. A symbolic link to one is followed.
     ///
     /// - Returns: nil if the path does not exist.
+    /// - Throws: ``FileError/notRegular(path:found:)``.
     package static func openIfPresent(_ path: String) throws(FileError) -> FileDescriptor? {
         do {
-            return try FileDescriptor(path, O_RDONLY)
+            return try regular(path, O_RDONLY)
         } catch {
             if case .system(_, _, ENOENT) = error { return nil }
             throw error
         }
     }
 
-    /// Opens a regular file for reading, in a directory where others may write: a FIFO is not waited for, and a symbolic
-    /// link not followed.
+    /// As ``openIfPresent(_:)``, in a directory where others may write, for contents that have no digest: a symbolic link is
+    /// not followed.
     ///
-    /// - Returns: nil if the path does not exist, or is something else.
+    /// - Returns: nil if the path does not exist, or is no regular file.
     package static func openRegularIfPresent(_ path: String) throws(FileError) -> FileDescriptor? {
         do {
-            let file = try FileDescriptor(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW)
-            guard try file.status().isFile else { return nil }
-            return file
+            return try regular(path, O_RDONLY | O_NOFOLLOW)
         } catch {
             switch error {
-            case .system(_, _, ENOENT), .system(_, _, ELOOP), .system(_, _, ENXIO): return nil
+            case .system(_, _, ENOENT), .notRegular: return nil
             default: throw error
             }
         }

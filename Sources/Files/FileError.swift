@@ -14,6 +14,10 @@ public enum FileError: Error, Sendable, Equatable {
     case lockedMemoryLimit(path: String, bytes: Int)
     /// The process has as many mappings as the kernel allows: `limit`, the value of `vm.max_map_count`.
     case mappingLimit(path: String, limit: Int)
+    /// The process may open no more files than `limit`; the call needs `needed`.
+    case openFileLimit(path: String, limit: Int, needed: Int)
+    /// A regular file is expected, and something else is there: `found`, such as "a FIFO".
+    case notRegular(path: String, found: String)
 }
 
 extension FileError: CustomStringConvertible {
@@ -41,6 +45,12 @@ extension FileError: CustomStringConvertible {
             \(path): cannot be mapped: the process has reached the limit of mappings, vm.max_map_count = \(limit). Raise it: \
             sysctl vm.max_map_count=1048576.
             """
+        case .openFileLimit(let path, let limit, let needed):
+            """
+            \(path): the limit of open files is \(limit), and at least \(needed) are needed. Raise it: ulimit -n \(needed), or \
+            LimitNOFILE=\(needed) in the systemd unit.
+            """
+        case .notRegular(let path, let found): "\(path): \(found), expected a regular file. Move it out of the store."
         }
     }
 }
@@ -53,6 +63,7 @@ extension FileError {
     package static func failed(_ operation: String, _ path: String, _ code: Int32) -> FileError {
         switch code {
         case ENOSPC, EDQUOT: .diskFull(path: path, lacksInodes: FileSystem.lacksInodes(path))
+        case EMFILE: OpenFiles.tooFew(path)
         default: .system(operation: operation, path: path, code: code)
         }
     }
@@ -62,10 +73,20 @@ extension FileError {
         if case .diskFull = self { true } else { false }
     }
 
+    /// What is wrong with an unreadable file, for a report of damage that names it.
+    package var damage: String {
+        if case .notRegular(_, let found) = self { return "\(found), expected a regular file" }
+        return "cannot be read: \(self)"
+    }
+
     /// Whether a read failed because bytes that the file should have could not be read: an unreadable sector, a damaged file
-    /// system, or a file that its server no longer knows. It is damage of the file, and says nothing about others.
+    /// system, a file that its server no longer knows, or something else in its place. It is damage of the file, and says
+    /// nothing about others.
     package var isUnreadable: Bool {
-        guard case .system(_, _, let code) = self else { return false }
-        return [EIO, EUCLEAN, ESTALE].contains(code)
+        switch self {
+        case .system(_, _, let code): [EIO, EUCLEAN, ESTALE].contains(code)
+        case .notRegular: true
+        default: false
+        }
     }
 }

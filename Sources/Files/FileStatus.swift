@@ -51,4 +51,17 @@ package struct FileStatus: Equatable {
     package var isDirectory: Bool { mode & S_IFMT == S_IFDIR }
     package var isLink: Bool { mode & S_IFMT == S_IFLNK }
     package var isFile: Bool { mode & S_IFMT == S_IFREG }
+
+    /// The kind of file, for messages.
+    package var kind: String {
+        switch mode & S_IFMT {
+        case S_IFREG: "a regular file"
+        case S_IFDIR: "a directory"
+        case S_IFLNK: "a symbolic link"
+        case S_IFIFO: "a FIFO"
+        case S_IFSOCK: "a socket"
+        case S_IFCHR, S_IFBLK: "a device"
+        default: "a file of unknown kind"
+        }
+    }
 }

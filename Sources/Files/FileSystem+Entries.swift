@@ -81,7 +81,7 @@ extension FileSystem {
     /// `fstatat`; a symbolic link is followed.
     ///
     /// - Parameter parse: the meaning of a name, which it receives as bytes; nil for a file to leave out.
-    /// - Returns: also the sizes, in bytes; without files that were removed meanwhile.
+    /// - Returns: also the sizes, in bytes, with 0 for what is no regular file; without files that were removed meanwhile.
     package static func sizes<Name>(
         in path: String, _ parse: (UnsafeBufferPointer<UInt8>) -> Name?
     ) throws(FileError) -> [(name: Name, bytes: Int)] {

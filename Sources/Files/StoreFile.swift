@@ -15,22 +15,33 @@ package enum StoreFile {
     /// The bits of a shared directory.
     private static let sharedMode: mode_t = 0o2020  // S_ISGID | S_IWGRP
 
-    /// Opens a file, and creates it if it is missing. The corresponding C function is `open`.
+    /// Opens a regular file, and creates it if it is missing. The corresponding C function is `open`.
     ///
     /// - Parameters:
     ///   - flags: with `O_EXCL`, the file must not exist.
     ///   - mode: the most permissions of a new file, whatever its directory gives.
+    /// - Throws: ``FileError/notRegular(path:found:)`` also for a symbolic link to nothing.
     package static func open(
         _ path: String, _ flags: Int32, mode: mode_t = 0o666
     ) throws(FileError) -> FileDescriptor {
         while true {
-            if flags & O_EXCL == 0, let file = try openIfPresent(path, flags & ~O_CREAT) { return file }
+            if flags & O_EXCL == 0 {
+                do {
+                    return try FileDescriptor.regular(path, flags & ~O_CREAT)
+                } catch .system(_, _, ENOENT) {
+                    // It is created below.
+                }
+            }
             do {
                 let file = try FileDescriptor(path, flags | O_CREAT | O_EXCL, mode: mode)
                 try adopt(file, Parent(of: path), mode)
                 return file
             } catch .system(_, _, EEXIST) where flags & O_EXCL == 0 {
-                // Another process has created it.
+                // Another process has created it, unless it is a link to nothing.
+                guard try FileSystem.status(path) == nil,
+                    let status = try FileSystem.status(path, following: false), status.isLink
+                else { continue }
+                throw FileError.notRegular(path: path, found: "a symbolic link to nothing")
             }
         }
     }

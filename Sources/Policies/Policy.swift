@@ -53,11 +53,24 @@ public struct Policy: Sendable, Equatable {
         ("heat", PackageResources.heat_sql), ("tail", PackageResources.tail_sql),
     ].map { Policy(name: $0.0, sql: String(decoding: $0.1, as: UTF8.self)) }
 
-    /// Reads an operator's policy. Its name is that of the file, without `.sql`.
+    /// Reads an operator's policy, also from a pipe. Its name is that of the file, without `.sql`.
     ///
     /// - Throws: ``FileError``; ``StorageError/invalid(what:value:reason:)`` for a file that is too long.
     public init(file path: String) throws {
-        guard let bytes = try FileDescriptor(path, O_RDONLY).readAll(ifAtMost: Self.longest) else {
+        try self.init(reading: FileDescriptor(path, O_RDONLY))
+    }
+
+    /// Reads an operator's policy in a store.
+    ///
+    /// - Throws: as ``init(file:)``; ``FileError/notRegular(path:found:)``.
+    package static func stored(_ path: String) throws -> Policy? {
+        guard let file = try FileDescriptor.openIfPresent(path) else { return nil }
+        return try Policy(reading: file)
+    }
+
+    private init(reading opened: borrowing FileDescriptor) throws {
+        let path = opened.path
+        guard let bytes = try opened.readAll(ifAtMost: Self.longest) else {
             throw StorageError.invalid(what: "policy", value: path, reason: "must have at most \(Self.longest) bytes")
         }
         let file = FileSystem.name(of: path)

@@ -28,15 +28,33 @@ import Testing
         #expect((failures.first?["reason"] as? String)?.contains("model.safetensors") == true)
     }
 
-    @Test("a model of many small shards is imported, verified and exported at 256 open files")
-    func openFiles() throws {
+    @Test(
+        "with too few open files, an import is refused with the limit, the number needed and the command that raises it"
+    )
+    func tooFewOpenFiles() throws {
+        try TestModel(layers: 1).write(to: directory("model"))
+        var tool = Tool(store: directory("store"))
+        tool.prefix = ["/bin/sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]
+        let result = try tool("import", directory("model"), "--name", "org/model")
+        #expect(result.status == 1, "\(result.status) \(result.errors)")
+        #expect(result.errors.contains("the limit of open files is 64"), "\(result.errors)")
+        #expect(result.errors.contains("ulimit -n 128"), "\(result.errors)")
+        tool.prefix = []
+        #expect(try tool("import", directory("model"), "--name", "org/model").status == 0)
+    }
+
+    @Test(
+        "a model of many small shards is imported, verified and exported at 256 open files, and at 128",
+        arguments: [256, 128])
+    func openFiles(_ limit: Int) throws {
         var model = TestModel(layers: 0)
         model.tensors = (0..<400).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [4096]) }
         try model.write(to: directory("model"))
         var tool = Tool(store: directory("store"))
-        tool.prefix = ["/bin/sh", "-c", "ulimit -n 256; exec \"$0\" \"$@\""]
+        tool.prefix = ["/bin/sh", "-c", "ulimit -n \(limit); exec \"$0\" \"$@\""]
         for arguments in [
-            ["import", directory("model"), "--name", "org/model"], ["verify"],
+            ["import", directory("model"), "--name", "org/model"], ["import", directory("model"), "--rehash"],
+            ["verify"],
             ["export", "org/model", directory("out")],
         ] {
             let result = try tool.run(arguments)

@@ -131,6 +131,42 @@ extension Faults {
             #expect(try store.models().count == 2)
         }
 
+        enum Foreign: CaseIterable {
+            case fifo, directory, device
+        }
+
+        @Test(
+            "a FIFO, a directory or a device in place of a manifest or record is reported with its path, and the rest is restored",
+            arguments: Foreign.allCases, [".manifest", ".record"])
+        func foreign(_ foreign: Foreign, _ suffix: String) throws {
+            let blobs = TemporaryDirectory.files(below: place + "/blobs").map { "\(place)/blobs/\($0)" }
+            let record = try #require(
+                blobs.first {
+                    try $0.hasSuffix(".record")
+                        && String(decoding: contents($0), as: UTF8.self).contains(#""model":"other""#)
+                })
+            let content = try JSONSerialization.jsonObject(with: Data(contents(record))) as? [String: Any]
+            let revisions = try #require(content?["revisions"] as? [[String: Any]])
+            let digest = try #require(revisions.first?["digest"] as? String)
+            let path = try #require(suffix == ".record" ? record : blobs.first { $0.hasSuffix(digest + suffix) })
+            try FileManager.default.removeItem(atPath: path)
+            switch foreign {
+            case .fifo: #expect(mkfifo(path, 0o644) == 0)
+            case .directory: #expect(mkdir(path, 0o755) == 0)
+            case .device: #expect(symlink("/dev/zero", path) == 0)
+            }
+            // The tool is ended when it waits for a FIFO.
+            var tool = tool
+            tool.prefix = ["timeout", "120"]
+            let rebuilt = try tool("rebuild")
+            #expect(rebuilt.status == 3, "\(rebuilt.status) \(rebuilt.errors)")
+            #expect(rebuilt.errors.contains("\(path): a "), "\(rebuilt.errors)")
+            #expect(try tool("show", "org/model").status == 0)
+            #expect(try tool("verify", "org/model").status == 0)
+            let collected = try tool("gc", "--grace", "0", "--full")
+            #expect(collected.status == 0, "\(collected.errors)")
+        }
+
         @Test("a rebuild names the missing shards, and an import restores them")
         func missing() throws {
             let blob = TemporaryDirectory.files(below: place + "/blobs").first { !$0.contains(".") }!

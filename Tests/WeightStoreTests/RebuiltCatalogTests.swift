@@ -145,6 +145,58 @@ import Testing
         return digest
     }
 
+    /// Changes the text of a blob, which gets another name.
+    private func change(
+        _ digest: ContentDigest, _ kind: BlobDirectory.Kind, _ blobs: BlobDirectory, from: String, to: String
+    ) throws -> ContentDigest {
+        let path = blobs.path(digest, kind)
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try #require(text.contains(from))
+        try FileSystem.remove(path)
+        return try put(text.replacingOccurrences(of: from, with: to), kind, blobs)
+    }
+
+    @Test("a revision whose manifest gives a shard another size than an earlier one is lost, and leaves no rows")
+    func contradiction() throws {
+        let same = [UInt8](repeating: 7, count: 4000)
+        try directory.write(same, to: "a/one.bin")
+        try directory.write([UInt8](repeating: 8, count: 3000), to: "b/one.bin")
+        try directory.write(same, to: "b/two.bin")
+        var digest = ContentDigest.zero
+        do {
+            let store = try Store(at: directory("store"), create: true)
+            for name in ["a", "b"] {
+                var request = ImportRequest(source: directory(name), name: "org/\(name)")
+                request.mustBeModel = false
+                try store.importModelBlocking(request)
+            }
+            digest = try store.revision("org/b").digest
+        }
+        let blobs = BlobDirectory(root: directory("store") + "/blobs")
+        let shard = same.withUnsafeBytes { ContentDigest(of: $0) }
+        let names = try BlobDirectory.fanOut.flatMap { try blobs.contents($0).blobs }
+        let record = try #require(
+            names.first { name in
+                guard name.kind == .record else { return false }
+                return try String(contentsOfFile: blobs.path(name.digest, .record), encoding: .utf8).contains("org/b")
+            })
+        let changed = try change(
+            digest, .manifest, blobs, from: "shard \(shard.hex) 4000 ", to: "shard \(shard.hex) 5000 ")
+        _ = try change(record.digest, .record, blobs, from: digest.hex, to: changed.hex)
+        let summary = try Store.rebuildBlocking(at: directory("store"))
+        #expect(summary.models == 2 && summary.revisions == 1 && summary.shards == 1)
+        #expect(summary.lost.map(\.revision) == ["org/b@~1"])
+        #expect(summary.lost.first?.reason.contains("5000 bytes") == true)
+        // The other shard of the lost revision, and its manifest.
+        #expect(summary.unreferencedBlobs == 2)
+        let counts = try Store(at: directory("store")).catalog.read { db in
+            try ["revision", "revision_file", "file", "extent", "shard"].map { table in
+                try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)")
+            }
+        }
+        #expect(counts == [1, 1, 1, 1, 1])
+    }
+
     @Test("a shard that a manifest lists twice is no orphan after a rebuild, whichever line its extents name")
     func listedTwice() throws {
         let source = directory("twice.bin")

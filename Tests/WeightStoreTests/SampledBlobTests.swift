@@ -2,6 +2,7 @@ import Files
 import Foundation
 import Glibc
 import ModelFormats
+import Synchronization
 import TestSupport
 import Testing
 @testable import WeightStore
@@ -74,6 +75,45 @@ import Testing
         #expect(try quarantine() == [shard.digest.hex])
         #expect(try store.verifyBlocking().damage.isEmpty)
         #expect(try importModel(rehash: true).written == 0)
+    }
+
+    /// A model of 300 shards of 4096 bytes, which follow each other in its file.
+    private func writeManySmall() throws {
+        var model = TestModel(layers: 0)
+        model.tensors = (0..<300).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [4096]) }
+        try model.write(to: directory("model"))
+        usleep(200_000)
+    }
+
+    @Test("of many small shards, an import that hashes everything finds those that are damaged, and stores them again")
+    func manySmall() throws {
+        try writeManySmall()
+        try importModel()
+        let damaged = try Array(shards().filter { $0.bytes == 4096 }.prefix(20))
+        #expect(damaged.count == 20)
+        for shard in damaged { try change(shard) { $0[17] ^= 1 } }
+        #expect(try importModel(rehash: true).written == 20 * 4096)
+        #expect(try Set(quarantine()) == Set(damaged.map(\.digest.hex)))
+        #expect(try store.verifyBlocking().damage.isEmpty)
+        #expect(try importModel(rehash: true).written == 0)
+    }
+
+    @Test("small shards that follow each other are looked up by one statement")
+    func oneStatement() throws {
+        try writeManySmall()
+        try importModel()
+        let lookups = Atomic(0)
+        let traced = try Store(at: store.path, create: false) { sql in
+            if sql.hasPrefix("SELECT digest, bytes, kind, layer, head FROM shard") {
+                lookups.add(1, ordering: .relaxed)
+            }
+        }
+        var request = ImportRequest(source: directory("model"), name: "model")
+        request.rehash = true
+        #expect(try traced.importModelBlocking(request).written == 0)
+        let count = lookups.load(ordering: .relaxed)
+        // For the header and the three files, others.
+        #expect((1...10).contains(count), "\(count)")
     }
 
     @Test("weights that are zero are no damage")

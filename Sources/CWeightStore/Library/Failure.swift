@@ -79,10 +79,10 @@ extension weightstore_status {
                 WEIGHTSTORE_INVALID_ARGUMENT
             case .storage(.damaged), .storage(.missing), .storage(.tooManyMissing): WEIGHTSTORE_DAMAGED
             case .storage(.notAStore), .storage(.newerSchema), .storage(.olderProcesses), .storage(.catalogDamaged),
-                .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem):
+                .storage(.catalogOlder), .storage(.foreignBlobs), .file(.networkFileSystem), .file(.notRegular):
                 WEIGHTSTORE_BAD_STORE
             case .tier, .device(.outOfMemory), .file(.lockedMemoryLimit), .file(.mappingLimit): WEIGHTSTORE_TIER_FULL
-            case .file(.system): WEIGHTSTORE_SYSTEM
+            case .file(.system), .file(.openFileLimit): WEIGHTSTORE_SYSTEM
             case .device: WEIGHTSTORE_DEVICE
             case .fetch(let error):
                 switch error {

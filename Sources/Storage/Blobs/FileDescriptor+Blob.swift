@@ -35,8 +35,9 @@ extension FileDescriptor {
     private static func requireSize(
         _ bytes: Int, _ status: FileStatus, _ path: String, _ digest: ContentDigest
     ) throws(StorageError) {
-        if status.bytes == bytes { return }
-        throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: "\(status.bytes) bytes")
+        if status.isFile, status.bytes == bytes { return }
+        let found = status.isFile ? "\(status.bytes) bytes" : status.kind
+        throw .damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: found)
     }
 }
 
@@ -70,10 +71,14 @@ extension StorageError {
     package static func unreadable(
         _ error: FileError, _ path: String, _ digest: ContentDigest, bytes: Int
     ) -> any Error {
-        guard error.isUnreadable, case .system(let operation, _, let code) = error else { return error }
-        return StorageError.damaged(
-            path: path, digest: digest, expected: "\(bytes) bytes",
-            found: "\(operation): \(FileError.text(of: code))")
+        let found: String
+        switch error {
+        case .system(let operation, _, let code) where error.isUnreadable:
+            found = "\(operation): \(FileError.text(of: code))"
+        case .notRegular(_, let kind): found = kind
+        default: return error
+        }
+        return StorageError.damaged(path: path, digest: digest, expected: "\(bytes) bytes", found: found)
     }
 
     /// The shard or block that a read did not find, or found damaged; nil for other errors.

@@ -130,7 +130,8 @@ package struct DeletionAuthority: Sendable {
         let row = try row(of: name, db)
         if row == .keeps { return }
         let path = blobs.path(name.digest, name.kind)
-        guard let status = try FileSystem.status(path, following: false) else { return }
+        // A directory is no blob: it stays.
+        guard let status = try FileSystem.status(path, following: false), !status.isDirectory else { return }
         if row == .none {
             if isLossOpen, reason.mayHitLoss(name.kind) {
                 result.kept += 1

@@ -21,11 +21,16 @@ package struct StoreMarker: Sendable {
 
     /// The id in the file.
     ///
-    /// - Returns: nil if there is no such file; the empty text if it holds no id.
+    /// - Returns: nil if there is no such file; the empty text if it holds no id, or is no regular file.
     package func read() throws -> String? {
-        guard let file = try FileDescriptor.openIfPresent(path) else { return nil }
-        let text = String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)
-        return text.dropping(bytePrefix: Self.prefix)?.dropping(byteSuffix: "\n") ?? ""
+        do {
+            guard let file = try FileDescriptor.openIfPresent(path) else { return nil }
+            let text = String(decoding: try file.readAll(limit: Self.mostBytes), as: UTF8.self)
+            return text.dropping(bytePrefix: Self.prefix)?.dropping(byteSuffix: "\n") ?? ""
+        } catch {
+            guard case .notRegular = error else { throw error }
+            return ""
+        }
     }
 
     /// Writes the file, durably. Call it under the write lock.

@@ -128,7 +128,7 @@ package final class LeaseDirectory: Sendable {
         try FileSystem.entries(path).filter { name in
             let file = path + "/" + name
             guard !name.hasBytePrefix("."), FileSystem.isReadable(file),
-                let file = try FileDescriptor.openIfPresent(file)
+                let file = try FileDescriptor.openRegularIfPresent(file)
             else { return false }
             return try file.tryLock(shared: true)
         }

@@ -52,6 +52,19 @@ extension ShardTable {
         ) { row in try ShardFacts(row) }
     }
 
+    /// Those of these shards that are present.
+    ///
+    /// - Parameter digests: at most some thousands.
+    package static func present(_ digests: [ContentDigest], _ db: Database) throws -> [ShardFacts] {
+        try Row.mapAll(
+            db,
+            sql: """
+                SELECT digest, bytes, kind, layer, head FROM shard
+                WHERE digest IN (\(databaseQuestionMarks(count: digests.count))) AND state = 'present'
+                """, arguments: StatementArguments(digests)
+        ) { row in try ShardFacts(row) }
+    }
+
     /// Whether a shard of the same size and with the same first bytes has a row, in whatever state it is.
     package static func isKnown(bytes: Int, head: Int64, _ db: Database) throws -> Bool {
         try Bool.fetchValue(

@@ -96,9 +96,8 @@ struct PartialShards: Sendable {
 
     /// The kept bytes at the front of a file; empty if there are none.
     func front(of file: String) throws -> [UInt8] {
-        let path = frontPath(of: file)
-        return try FileSystem.exists(path)
-            ? FileSystem.read(path, limit: RemoteSource.maximumPrefix) : []
+        guard let front = try FileDescriptor.openRegularIfPresent(frontPath(of: file)) else { return [] }
+        return try front.readAll(limit: RemoteSource.maximumPrefix)
     }
 
     func removeFront(of file: String) throws { try FileSystem.remove(frontPath(of: file)) }
@@ -107,12 +106,17 @@ struct PartialShards: Sendable {
 
     /// Removes files that are not in use and are older than `age`, or of an earlier boot.
     ///
-    /// - Returns: the number of files, and their bytes.
-    func collect(olderThanSeconds age: Int, dryRun: Bool) throws -> (files: Int, bytes: Int) {
-        var collected = (files: 0, bytes: 0)
-        for name in try FileSystem.entries(path) {
+    /// - Returns: the number of files, and their bytes; the paths of what is no file of a fetch.
+    func collect(olderThanSeconds age: Int, dryRun: Bool) throws -> (files: Int, bytes: Int, unknown: [String]) {
+        let entries = try FileSystem.listing(path)
+        var collected = (files: 0, bytes: 0, unknown: entries.undecodable.map { "\(path)/\($0)" })
+        for name in entries.names {
             let path = "\(path)/\(name)"
-            guard let file = try FileDescriptor.openIfPresent(path), try file.tryLock() else { continue }
+            guard let file = try FileDescriptor.openRegularIfPresent(path) else {
+                if FileSystem.exists(path) { collected.unknown.append(path) }
+                continue
+            }
+            guard try file.tryLock() else { continue }
             let status = try file.status()
             let limit = Int64(age).multiplied(saturating: 1_000_000_000)
             let isOlder = StoreClock.nanoseconds.subtracting(saturating: status.modified) > limit

@@ -17,7 +17,7 @@ final class BlobSampler: Sendable {
 
     private let blobs: BlobDirectory
     private let hashesAll: Bool
-    private let isWhole: @Sendable (ContentDigest) throws -> Bool
+    private let isWhole: @Sendable (ShardFacts) throws -> Bool
     /// The bytes of heads that may still be read.
     private let headBytes: Atomic<Int>
     /// The blobs that have passed.
@@ -29,7 +29,7 @@ final class BlobSampler: Sendable {
     ///   - isWhole: hashes a blob, and moves a damaged one to quarantine.
     init(
         _ blobs: BlobDirectory, hashesAll: Bool, headBytes: Int = 64 << 20,
-        isWhole: @escaping @Sendable (ContentDigest) throws -> Bool
+        isWhole: @escaping @Sendable (ShardFacts) throws -> Bool
     ) {
         self.blobs = blobs
         self.hashesAll = hashesAll
@@ -44,10 +44,28 @@ final class BlobSampler: Sendable {
         if intact.withLock({ $0.contains(shard.digest) }) { return true }
         let hasPassed = try !hashesAll && passes(shard)
         if !hasPassed {
-            guard try isWhole(shard.digest) else { return false }
+            guard try isWhole(shard) else { return false }
         }
         _ = intact.withLock { $0.insert(shard.digest) }
         return true
+    }
+
+    /// The shards of which the blobs pass. Several blobs are read at the same time.
+    func intact(_ shards: [ShardFacts]) throws -> Set<ContentDigest> {
+        let unique = Dictionary(shards.map { ($0.digest, $0) }) { first, _ in first }
+        let found = Shared(Mutex<Set<ContentDigest>>([]))
+        // In a random order, because only some heads of a large file are compared.
+        try ParallelWork.run(Array(unique.values)) { [self] shard in
+            guard try isIntact(shard) else { return }
+            found.value.withLock { _ = $0.insert(shard.digest) }
+        }
+        return found.value.withLock { $0 }
+    }
+
+    /// Whether the blobs of all of these shards pass.
+    func areIntact(_ shards: [ShardFacts]) throws -> Bool {
+        let intact = try intact(shards)
+        return shards.allSatisfy { intact.contains($0.digest) }
     }
 
     private func passes(_ shard: ShardFacts) throws -> Bool {

@@ -20,9 +20,12 @@ final class ImportRun: Sendable {
     let lanes: Int
     /// A unit for each shard that is begun and not committed, and whose file is open.
     private let openShards = DispatchSemaphore(value: 0)
+    /// The smallest limit of open files: 48 shards, the sources and blobs that four lanes read, directories that a commit
+    /// syncs, the catalog and locks.
+    static let leastOpenFiles = 128
     /// More than a batch of the committer, so that a full batch is committed while others wait for it; fewer than the
     /// limit of open files.
-    private static let mostOpenShards = min(3072, max(OpenFiles.limit / 8 * 3, 48))
+    private static let mostOpenShards = min(3072, max(OpenFiles.limit, leastOpenFiles) / 8 * 3)
     /// The most shards of several extents that all lanes put together at the same time.
     private static let mostJoinedShards = min(96, mostOpenShards / 4)
     private let lease: String
@@ -141,6 +144,22 @@ final class ImportRun: Sendable {
         return try !known.filter(sampler.isIntact).isEmpty
     }
 
+    /// As `holds`, for small shards, all bytes of which are their heads: those that the store holds.
+    func held(_ shards: [ShardFacts]) throws -> Set<ContentDigest> {
+        let candidates = newSizes.withLock { sizes in
+            shards.filter { !sizes.excludes(bytes: $0.bytes, head: $0.head) }
+        }
+        if candidates.isEmpty { return [] }
+        let (known, absent) = try catalog.read { db in
+            // The head of a KV block is 0 until a file has the same bytes, too.
+            let known = try ShardTable.present(candidates.map(\.digest), db).filter { $0.head == $0.digest.head }
+            let others = Set(candidates.map(\.bytes)).subtracting(known.map(\.bytes))
+            return (known, try others.filter { try !ShardTable.hasPresent(bytes: $0, db) })
+        }
+        newSizes.withLock { sizes in for bytes in absent { sizes.add(bytes) } }
+        return try sampler.intact(known)
+    }
+
     /// The first content of these that is hashed, and of which the store holds all.
     private func present(_ entries: (Database) throws -> [FileTable.Entry]) throws -> FileContent? {
         // A file that two rules have cut has two rows; the shards of one may be evicted.
@@ -148,9 +167,7 @@ final class ImportRun: Sendable {
             try entries(db).filter { !$0.isPending && $0.isHashed }.compactMap { try FileContent.find($0.id, db) }
         }
         for content in known {
-            // Shuffled, because only some heads of a large file are compared.
-            let areIntact = try content.shards.shuffled().allSatisfy(sampler.isIntact)
-            if areIntact, try claim(content.shards) { return content }
+            if try sampler.areIntact(content.shards), try claim(content.shards) { return content }
         }
         return nil
     }

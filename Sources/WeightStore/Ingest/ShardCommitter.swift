@@ -124,24 +124,35 @@ final class ShardCommitter: Sendable {
             defer { pending = Pending() }
             return pending
         }
-        if batch.shards.isEmpty && batch.complete.isEmpty { return 0 }
+        let count = batch.shards.count
+        if count == 0 && batch.complete.isEmpty { return 0 }
         do {
-            let new = batch.shards.filter { $0.staged != nil }
-            if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
-            try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
+            try sync(batch.shards.filter { $0.staged != nil })
             // In the order of the index, and of the directories of the blobs.
             batch.shards.sort { $0.facts.digest < $1.facts.digest }
             let safe = try catalog.write(work: work) { [batch] db in try install(batch, db) }
-            for (finished, isSafe) in zip(batch.shards, safe) {
+            let results = try zip(batch.shards, safe).map { finished, isSafe in
                 // Also removes files of shards that the store held already, or that were added twice.
                 if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
-                finished.file.committed(
-                    finished.ordinal, finished.facts, wasWritten: finished.staged != nil, isSafe: isSafe)
+                var closed = finished
+                closed.staged = nil
+                return (shard: closed, wasWritten: finished.staged != nil, isSafe: isSafe)
+            }
+            // Closes the files, before others are opened in their stead.
+            batch.shards = []
+            for (shard, wasWritten, isSafe) in results {
+                shard.file.committed(shard.ordinal, shard.facts, wasWritten: wasWritten, isSafe: isSafe)
             }
         } catch {
             failed(error)
         }
-        return batch.shards.count
+        return count
+    }
+
+    /// Makes room for new shards, and makes their files durable.
+    private func sync(_ new: [Finished]) throws {
+        if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
+        try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
     }
 
     /// - Returns: for each shard, whether it is in the store now.

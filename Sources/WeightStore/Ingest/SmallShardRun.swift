@@ -5,6 +5,8 @@ import Support
 struct SmallShardRun {
     /// The most bytes of a small shard.
     static let mostShardBytes = 64 << 10
+    /// The most shards of a run, which are looked up by one statement.
+    static let mostShards = 1024
 
     /// The numbers of the shards' extents in the plan.
     let extents: Range<Int>
@@ -18,7 +20,8 @@ struct SmallShardRun {
         var (end, bytes) = (first, 0)
         while end < plan.extents.count {
             let extent = plan.extents[end]
-            guard extent.length <= Self.mostShardBytes, plan.extentCount(of: extent.shard) == 1,
+            guard end - first < Self.mostShards, extent.length <= Self.mostShardBytes,
+                plan.extentCount(of: extent.shard) == 1,
                 bytes + extent.length <= BufferPool.bufferBytes
             else { break }
             bytes += extent.length

@@ -107,6 +107,13 @@ struct BlobSurvey {
                 undescribed.append(name)
             }
         }
-        unreferenced += unmatched
+        for name in unmatched {
+            let path = blobs.path(name.digest, name.kind)
+            if try FileSystem.status(path, following: false)?.isDirectory == true {
+                unknownFiles.append(path)
+            } else {
+                unreferenced.append(name)
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ public struct CollectionSummary: Sendable, Codable {
     public internal(set) var unrestorable: [String] = []
     /// The number of blobs without rows that were kept, because a rebuild could not read everything.
     public internal(set) var kept = 0
-    /// Paths in `blobs/` and `staging/` that the store did not create. They are left in place.
+    /// Paths in `blobs/`, `staging/`, `partial/` and `quarantine/` that the store did not create. They are left in place.
     public internal(set) var unknownFiles: [String] = []
 
     private enum CodingKeys: String, CodingKey {

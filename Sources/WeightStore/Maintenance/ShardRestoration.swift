@@ -16,7 +16,38 @@ struct ShardRestoration {
         self.listing = listing
     }
 
-    /// Finds or inserts the rows of a file's shards, and its own rows, and links it to a revision.
+    /// Requires that a manifest gives each shard one size, and that of its row. Otherwise the revision is lost, and none of
+    /// its rows may be inserted.
+    ///
+    /// - Throws: ``StorageError/invalid(what:value:reason:)``.
+    func check(_ manifest: Manifest, _ db: Database) throws {
+        var sizes: [ContentDigest: Int] = [:]
+        for file in manifest.files {
+            for facts in file.content.shards {
+                if let known = sizes[facts.digest] {
+                    try FileContent.check(facts, storedBytes: known)
+                    continue
+                }
+                sizes[facts.digest] = facts.bytes
+                if let stored = try rowBytes(facts.digest, db) { try FileContent.check(facts, storedBytes: stored) }
+            }
+        }
+    }
+
+    /// The size of a shard according to its row, in bytes; nil if it has none.
+    private func rowBytes(_ digest: ContentDigest, _ db: Database) throws -> Int? {
+        if let listing, let place = listing.find(digest) {
+            switch listing.row(place) {
+            case .none: return nil
+            case .whole: return listing.bytes(place)
+            case .otherSize: break
+            }
+        }
+        return try ShardTable.find(digest, db)?.bytes
+    }
+
+    /// Finds or inserts the rows of a file's shards, and its own rows, and links it to a revision. The manifest of the file
+    /// was checked.
     ///
     /// - Parameters:
     ///   - revision: the id of the revision.
@@ -36,7 +67,6 @@ struct ShardRestoration {
         var repeated: [(index: Int, first: Int)] = []
         for (index, facts) in content.shards.enumerated() {
             if let first = first[facts.digest] {
-                try FileContent.check(facts, storedBytes: content.shards[first].bytes)
                 repeated.append((index, first))
                 continue
             }
@@ -65,8 +95,6 @@ struct ShardRestoration {
     }
 
     /// The id of a shard's row; nil if it has none.
-    ///
-    /// - Throws: ``StorageError/invalid(what:value:reason:)`` if the row has another size.
     private func row(
         _ facts: ShardFacts, _ place: BlobListing.Place?, hasOrigin: Bool, _ summary: inout RebuildSummary,
         _ db: Database
@@ -74,14 +102,11 @@ struct ShardRestoration {
         if let listing, let place {
             switch listing.row(place) {
             case .none: return nil
-            case .whole(let id):
-                try FileContent.check(facts, storedBytes: listing.bytes(place))
-                return id
+            case .whole(let id): return id
             case .otherSize: break
             }
         }
         guard let row = try ShardTable.find(facts.digest, db) else { return nil }
-        try FileContent.check(facts, storedBytes: row.bytes)
         // A revision without an origin was read before this one, which can fetch the shard.
         if row.state == .missing, hasOrigin {
             try ShardTable.mark(facts.digest, as: .evicted, db)

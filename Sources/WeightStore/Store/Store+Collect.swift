@@ -51,6 +51,7 @@ extension Store {
         let partials = try PartialShards(store: path).collect(olderThanSeconds: graceSeconds, dryRun: dryRun)
         summary.staged += partials.files
         summary.bytes.add(saturating: partials.bytes)
+        summary.unknownFiles += partials.unknown
         try collectOrphans(
             scope, graceSeconds: graceSeconds, &summary, spare, Work(within: missWork), dryRun: dryRun)
         summary.unknownFiles += survey.unknownFiles
@@ -211,17 +212,28 @@ extension Store {
         }
     }
 
+    /// Removes the damaged files of shards that are whole again. A directory holds nothing that the store has put there: it
+    /// stays, and is reported.
     private func collectQuarantine(_ summary: inout CollectionSummary, dryRun: Bool) throws {
-        for name in try FileSystem.entries(path + "/quarantine") {
+        let quarantine = path + "/quarantine"
+        let entries = try FileSystem.listing(quarantine)
+        summary.unknownFiles += entries.undecodable.map { "\(quarantine)/\($0)" }
+        for name in entries.names {
+            let file = "\(quarantine)/\(name)"
+            // It may be removed meanwhile.
+            guard let status = try FileSystem.status(file, following: false) else { continue }
+            if status.isDirectory {
+                summary.unknownFiles.append(file)
+                continue
+            }
             guard let digest = ContentDigest(hex: name.prefix(64)) else { continue }
             let isHealed = try catalog.read { db in
                 guard let row = try ShardTable.find(digest, db) else { return try !RebuildLoss.exists(db) }
                 return row.state == .present
             }
             guard isHealed else { continue }
-            let file = "\(path)/quarantine/\(name)"
             summary.quarantined += 1
-            summary.bytes.add(saturating: try FileSystem.status(file)?.bytes ?? 0)
+            summary.bytes.add(saturating: status.bytes)
             if !dryRun { try FileSystem.remove(file) }
         }
     }

@@ -61,7 +61,7 @@ extension Store {
             // The caller drops the block.
             shard.kind != .kv
         else { return }
-        let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
+        let found = try damage(of: shard.digest, bytes: shard.bytes) { _ in try work.check() }
         guard let found else {
             logger.warning("\(error) A second read was correct.")
             return
@@ -75,16 +75,16 @@ extension Store {
         }
     }
 
-    /// Hashes the blob of a present shard. A damaged one is moved to quarantine.
+    /// Hashes the blob of a shard. The catalog is read only if it is damaged: then the blob of a present shard is moved to
+    /// quarantine.
     ///
-    /// - Returns: whether the shard is present, and its blob is whole.
-    func isWhole(_ digest: ContentDigest, _ work: Work) throws -> Bool {
-        guard let shard = try catalog.read({ db in try ShardTable.find(digest, db) }), shard.state == .present else {
-            return false
-        }
-        let found = try damage(of: shard, Buffer(bytes: BufferPool.bufferBytes)) { _ in try work.check() }
+    /// - Returns: whether the blob is whole.
+    func isWhole(_ facts: ShardFacts, _ work: Work) throws -> Bool {
+        let found = try damage(of: facts.digest, bytes: facts.bytes) { _ in try work.check() }
         guard let found else { return true }
-        _ = try discard(shard, found, work)
+        if let shard = try catalog.read({ db in try ShardTable.find(facts.digest, db) }), shard.state == .present {
+            _ = try discard(shard, found, work)
+        }
         return false
     }
 
@@ -107,40 +107,51 @@ extension Store {
     /// that is read twice is damage.
     ///
     /// - Parameters:
+    ///   - bytes: the size of the shard.
     ///   - file: the path of the file; that of the shard's blob if nil.
+    ///   - buffer: memory for the reads, which many calls may use in turn; if nil, as much as the shard needs is allocated.
     ///   - read: called with the number of bytes of each read.
     /// - Returns: nil if it is whole.
     func damage(
-        of shard: ShardTable.Entry, in file: String? = nil, _ buffer: Buffer, _ read: (Int) throws -> Void
+        of digest: ContentDigest, bytes: Int, in file: String? = nil, _ buffer: Buffer? = nil,
+        _ read: (Int) throws -> Void
     ) throws -> BlobDamage? {
-        let path = file ?? blobs.path(shard.digest)
-        let first = try Self.damageOnce(of: shard, in: path, buffer, read)
+        let path = file ?? blobs.path(digest)
+        let buffer = buffer ?? Self.readBuffer(for: bytes)
+        let first = try Self.damageOnce(of: digest, bytes: bytes, in: path, buffer, read)
         guard first?.state == .quarantined else { return first }
-        let second = try Self.damageOnce(of: shard, in: path, buffer, read)
+        let second = try Self.damageOnce(of: digest, bytes: bytes, in: path, buffer, read)
         if second == nil {
-            logger.warning("shard \(shard.digest.short): the first read was wrong, the second correct")
+            logger.warning("shard \(digest.short): the first read was wrong, the second correct")
         }
         return second
     }
 
+    /// Memory to read a file of this size with O_DIRECT, of which small files need a page.
+    static func readBuffer(for bytes: Int) -> Buffer {
+        let page = Buffer.alignment
+        let pages = bytes < BufferPool.bufferBytes ? max((bytes + page - 1) / page, 1) : BufferPool.bufferBytes / page
+        return Buffer(uninitialized: pages * page)
+    }
+
     private static func damageOnce(
-        of shard: ShardTable.Entry, in path: String, _ buffer: Buffer, _ read: (Int) throws -> Void
+        of shard: ContentDigest, bytes expected: Int, in path: String, _ buffer: Buffer, _ read: (Int) throws -> Void
     ) throws -> BlobDamage? {
         do {
             guard let file = try FileDescriptor.openIfPresent(path) else {
                 return BlobDamage(state: .missing, detail: "its file does not exist")
             }
             let bytes = try file.status().bytes
-            guard bytes == shard.bytes else {
-                return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(shard.bytes)")
+            guard bytes == expected else {
+                return BlobDamage(state: .quarantined, detail: "\(bytes) bytes, expected \(expected)")
             }
-            guard let found = try digest(of: file, bytes: shard.bytes, buffer, read) else {
+            guard let found = try digest(of: file, bytes: expected, buffer, read) else {
                 return BlobDamage(state: .quarantined, detail: "SHA-256 is unknown: the file ended early")
             }
-            if found == shard.digest { return nil }
+            if found == shard { return nil }
             return BlobDamage(state: .quarantined, detail: "SHA-256 is \(found.short)")
         } catch let error as FileError where error.isUnreadable {
-            return BlobDamage(state: .quarantined, detail: "cannot be read: \(error)")
+            return BlobDamage(state: .quarantined, detail: error.damage)
         }
     }
 
@@ -157,7 +168,7 @@ extension Store {
                 if try FileSystem.status(blobs.path(shard.digest)) != nil { return nil }
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
-            if damage.state == .quarantined { try moveToQuarantine(shard.digest) }
+            if damage.state == .quarantined { try moveToQuarantine(.init(digest: shard.digest, kind: .shard)) }
             return try Self.recordDamage(damage, of: row, db)
         }
         if let revisions { log(damage, of: shard, revisions) }

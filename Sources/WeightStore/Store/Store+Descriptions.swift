@@ -18,6 +18,7 @@ extension Store {
     func restore(_ bad: [BadDescription]) throws -> (restored: Int, lost: [BadDescription]) {
         var result = (restored: 0, lost: [BadDescription]())
         for description in bad {
+            try clearDirectory(at: description.name)
             let isRestored =
                 switch description.name.kind {
                 case .manifest: try restoreManifest(description.name.digest)
@@ -33,6 +34,13 @@ extension Store {
             }
         }
         return result
+    }
+
+    /// Moves a directory in place of a blob to `quarantine/`: a file that is renamed does not replace it.
+    private func clearDirectory(at name: BlobDirectory.Name) throws {
+        let blob = blobs.path(name.digest, name.kind)
+        guard try FileSystem.status(blob, following: false)?.isDirectory == true else { return }
+        try catalog.write { _ in try moveToQuarantine(name) }
     }
 
     /// The manifests and records that are damaged or missing: their bytes are compared with their digests.
@@ -65,7 +73,7 @@ extension Store {
             return found == name.digest ? nil : "SHA-256 is \(found.short)"
         } catch {
             guard error.isUnreadable else { throw error }
-            return "cannot be read: \(error)"
+            return error.damage
         }
     }
 

@@ -34,7 +34,7 @@ extension Store {
                 guard shard.state == .present else { continue }
                 let damage: BlobDamage?
                 do {
-                    damage = try self.damage(of: shard, buffer) { _ in
+                    damage = try self.damage(of: shard.digest, bytes: shard.bytes, buffer) { _ in
                         // The last shard may be large: it is left out rather than waited for.
                         if ContinuousClock.now > end + limit { throw CancellationError() }
                     }

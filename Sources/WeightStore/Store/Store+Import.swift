@@ -48,12 +48,13 @@ extension Store {
             }
         }
         try reserve.require()
+        try OpenFiles.require(ImportRun.leastOpenFiles, for: path)
         let bytes = sources.saturatingSum { $0.files.saturatingSum(\.bytes) }
         work.expect(bytes)
         let staging = try stagingDirectory()
-        let sampler = BlobSampler(blobs, hashesAll: request.rehash) { [weak self] digest in
+        let sampler = BlobSampler(blobs, hashesAll: request.rehash) { [weak self] shard in
             // The import holds the store.
-            try self?.isWhole(digest, work) ?? false
+            try self?.isWhole(shard, work) ?? false
         }
         var summary = ImportSummary(
             revisions: [], bytes: bytes, written: 0, skippedBytes: 0, moved: moves.removed.count,

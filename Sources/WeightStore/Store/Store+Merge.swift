@@ -180,6 +180,9 @@ extension Store {
         _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, besides record: ModelRecord,
         _ summary: inout RebuildSummary, _ db: Database
     ) throws {
+        var shards = ShardRestoration(blobs, nil)
+        // Before another revision makes room for this one.
+        try shards.check(manifest, db)
         var revision = revision
         if let version = revision.version {
             let listed = Set(record.revisions.map(\.digest))
@@ -196,7 +199,6 @@ extension Store {
                 revision.version = try ModelTable.nextVersion(of: model, wanted: nil, db)
             }
         }
-        var shards = ShardRestoration(blobs, nil)
         try Self.fill(revision, manifest, of: model, record.origins(of: revision), &shards, &summary, db)
     }
 

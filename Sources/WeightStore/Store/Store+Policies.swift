@@ -10,7 +10,8 @@ extension Store {
         var found: [ByteText: Policy] = [:]
         for policy in Policy.builtIn { found[ByteText(policy.name)] = policy }
         for file in try FileSystem.entries(path + "/policies") where file.hasByteSuffix(".sql") {
-            let policy = try Policy(file: "\(path)/policies/\(file)")
+            // It may be removed meanwhile.
+            guard let policy = try Policy.stored("\(path)/policies/\(file)") else { continue }
             found[ByteText(policy.name)] = policy
         }
         return found.sorted { $0.key < $1.key }.map(\.value)

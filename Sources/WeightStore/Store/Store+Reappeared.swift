@@ -13,15 +13,14 @@ extension Store {
     /// - Returns: false if the file does not exist, is damaged, or the shard is no longer listed so. A damaged blob is
     ///   moved to `quarantine/`, so that no later call hashes it, and its shard is listed as quarantined.
     func reinstate(_ shard: ShardTable.Entry, from file: String, _ work: Work) throws -> Bool {
-        let buffer = Buffer(bytes: BufferPool.bufferBytes)
-        let damage = try damage(of: shard, in: file, buffer) { _ in try work.check() }
+        let damage = try damage(of: shard.digest, bytes: shard.bytes, in: file) { _ in try work.check() }
         if damage?.state == .missing { return false }
         let blob = blobs.path(shard.digest)
         return try catalog.write { db in
             guard let row = try ShardTable.find(shard.digest, db), row.state != .present else { return false }
             if let damage {
                 guard file == blob else { return false }
-                try moveToQuarantine(shard.digest)
+                try moveToQuarantine(.init(digest: shard.digest, kind: .shard))
                 try ShardTable.mark(shard.digest, as: .quarantined, db)
                 // The damage of a shard in another state is recorded already.
                 if row.state == .evicted { log(damage, of: row, try Self.recordDamage(damage, of: row, db)) }
@@ -53,12 +52,12 @@ extension Store {
 
     /// Moves a damaged blob to `quarantine/`, durably. Call it under the write lock. An earlier file of the shard stays
     /// there.
-    func moveToQuarantine(_ digest: ContentDigest) throws {
-        var target = "\(path)/quarantine/\(digest)"
+    func moveToQuarantine(_ name: BlobDirectory.Name) throws {
+        var target = "\(path)/quarantine/\(name.digest)\(name.kind.rawValue)"
         if try !FileSystem.isAbsent(target) { target += ".\(StoreClock.nanoseconds)" }
-        try FileSystem.rename(blobs.path(digest), to: target)
+        try FileSystem.rename(blobs.path(name.digest, name.kind), to: target)
         try FileSystem.syncDirectory(path + "/quarantine")
-        try FileSystem.syncDirectory(blobs.directory(digest))
+        try FileSystem.syncDirectory(blobs.directory(name.digest))
     }
 
     /// The digest of a file's bytes, which are read from the disk, past the page cache.

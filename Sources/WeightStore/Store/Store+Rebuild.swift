@@ -13,10 +13,11 @@ extension Store {
     /// Checks the sizes of shards, not their digests (``verify(_:work:)`` does that). The old catalog is kept under
     /// another name.
     ///
-    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``. The new
-    /// catalog remembers them: until they are imported again, or the user discards them, collections keep blobs without
-    /// rows. They also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot
-    /// be read ends the rebuild.
+    /// Manifests and records that are damaged or missing are lost, and listed in ``RebuildSummary/lost``; so is a revision
+    /// whose manifest gives a shard another size than an earlier one. The new catalog has no row of a lost revision, but
+    /// remembers its loss: until it is imported again, or the user discards it, collections keep blobs without rows. They
+    /// also keep ``RebuildSummary/unreferencedBlobs``, because these may not be garbage. A blob that cannot be read ends
+    /// the rebuild.
     ///
     /// - Parameters:
     ///   - path: the directory of the store.
@@ -218,10 +219,13 @@ extension Store {
     }
 
     /// Inserts a revision and the rows of its files.
+    ///
+    /// - Throws: as `ShardRestoration.check`, before anything is changed.
     static func fill(
         _ revision: ModelRecord.Revision, _ manifest: Manifest, of model: Int64, _ origins: [OriginEntry],
         _ shards: inout ShardRestoration, _ summary: inout RebuildSummary, _ db: Database
     ) throws {
+        try shards.check(manifest, db)
         let id = try RevisionTable.insert(
             manifest, digest: revision.digest, model: model, version: revision.version, source: revision.source,
             createdAt: revision.createdAt, db)
@@ -241,14 +245,18 @@ extension Store {
     /// The bytes of a small blob, checked against the digest in its name.
     private static func checked(_ name: BlobDirectory.Name, _ blobs: BlobDirectory) throws -> [UInt8] {
         let blob = blobs.path(name.digest, name.kind)
-        guard let file = try FileDescriptor.openIfPresent(blob) else {
-            throw StorageError.missing(path: blob, digest: name.digest)
+        do {
+            guard let file = try FileDescriptor.openIfPresent(blob) else {
+                throw StorageError.missing(path: blob, digest: name.digest)
+            }
+            guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
+                throw StorageError.damaged(
+                    path: blob, digest: name.digest, expected: "at most \(Manifest.maximumBytes) bytes", found: "more")
+            }
+            try StorageError.check(bytes.withUnsafeBytes { ContentDigest(of: $0) }, is: name.digest, of: blob)
+            return bytes
+        } catch FileError.notRegular(_, let found) {
+            throw StorageError.damaged(path: blob, digest: name.digest, expected: "a regular file", found: found)
         }
-        guard let bytes = try file.readAll(ifAtMost: Manifest.maximumBytes) else {
-            throw StorageError.damaged(
-                path: blob, digest: name.digest, expected: "at most \(Manifest.maximumBytes) bytes", found: "more")
-        }
-        try StorageError.check(bytes.withUnsafeBytes { ContentDigest(of: $0) }, is: name.digest, of: blob)
-        return bytes
     }
 }

@@ -107,7 +107,7 @@ extension Store {
     private func verify(_ shard: ShardTable.Entry, _ buffer: Buffer, _ run: VerificationRun) throws
         -> VerifySummary.Damage?
     {
-        guard let damage = try damage(of: shard, buffer, run.read) else { return nil }
+        guard let damage = try damage(of: shard.digest, bytes: shard.bytes, buffer, run.read) else { return nil }
         if access.isReadOnly { return try report(damage, of: shard) }
         let (blocks, revisions) = try discard(shard, damage, run.work)
         if shard.kind == .kv {
