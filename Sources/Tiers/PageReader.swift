@@ -15,9 +15,9 @@ package struct PageReader: Sendable {
         package let blobBytes: Int
     }
 
-    /// The size of a piece: large enough that the cost of system calls is negligible, small enough that one large shard
+    /// The size of a piece: large enough that the kernel reads it ahead of one thread, small enough that one large shard
     /// occupies all threads. A multiple of the size of a huge page.
-    static let pieceBytes = 4 << 20
+    static let pieceBytes = 16 << 20
 
     let threads: WorkerThreads
     let way: ReadingWay
@@ -81,12 +81,17 @@ final class PieceReader: Sendable {
         if try isCached(part) {
             // It is mapped, in pages of the size that it has there, and read only if it was read ahead.
             if recent.exist() { return try populate(part) }
-            memory.preferHugePages(part)
+            adviseHugePages()
             return try memory.populate(part)
         }
         recent.add()
-        if way == .hugePages, !hasAdvice.exchange(true, ordering: .relaxed) { memory.preferHugePages(range) }
+        if way == .hugePages { adviseHugePages() }
         try populate(part)
+    }
+
+    /// Advises the kernel once: an advice stops all page faults of the process for a moment.
+    private func adviseHugePages() {
+        if !hasAdvice.exchange(true, ordering: .relaxed) { mapped.memory.preferHugePages(range) }
     }
 
     /// Populates pages and accesses them, so that no reader waits for the host of a virtual machine: in steps, so that the
