@@ -41,7 +41,7 @@ enum ModelPage {
                     ? "\(Quantity.bytes(model.shared)) stay: other models share them" : "none of it is shared"))</small>
                 """
             } else {
-                "–<small>\(model.removalNote ?? "not known")</small>"
+                "not now<small>\(model.removalNote ?? "")</small>"
             }
         return """
             <dl class="figures"><div><dt>Newest version</dt><dd>\(newest?.name ?? "–")\
@@ -162,7 +162,7 @@ enum ModelPage {
             """
         }
         return """
-            <table class="models" aria-label="Processes"><thead><tr><th scope="col">Process</th><th scope="col">Version</th>\
+            <table class="models plain" aria-label="Processes"><thead><tr><th scope="col">Process</th><th scope="col">Version</th>\
             <th scope="col">Leased</th><th scope="col">Resident layers</th></tr></thead>\
             <tbody>\(rows)</tbody></table>
             """
