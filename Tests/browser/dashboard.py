@@ -8,8 +8,8 @@ Chromium. A page must load without a console error and without a request to anot
 keyboard reach all links and controls. It prints a line per failure and ends with 1 if there is one. With --screenshots it
 saves a picture of each page.
 
-`resident` is the page of a model while another process, a program with the Python package, leases layers of it in RAM and in
-the device `host`. The page must show them without being loaded again, and must show that they are gone when the process has ended.
+`resident` is the page of a model while another process, a program with the Python package, leases layers of it in RAM and
+in the device `host`. The page must show them without being loaded again, and no more when the process has ended.
 
 A page is loaded once for each width; the colours change while it is shown. axe examines the layouts of 390 and of 1,280
 pixels: wider screens have the latter. The stores lie in memory where there is a folder for it, because an import waits for
@@ -198,7 +198,7 @@ class Checks:
     def resident(self, server, library):
         """The page of a model shows the layers that another process has in memory, while it has them."""
         path = "/models/" + name(0)
-        # The cells of the strip with their colours, and the column of the table.
+        # The cells of the strip by their colours, and the column of the table.
         shown = """() => ["ram", "device"].map(place =>
             [...document.querySelectorAll(`.strip .place-${place} > span`)].map(e => parseInt(e.firstChild.data.slice(6))))
             .concat([[...document.querySelectorAll("[data-label='Resident layers']")].map(e => e.innerText)])"""
@@ -209,28 +209,25 @@ class Checks:
 
         def expect(page, place, value, text):
             # The statistics of a process are at most a second old, and the server looks every two seconds.
-            if not wait(page, f"JSON.stringify(({shown})()) === {json.dumps(json.dumps(value, separators=(',', ':'), ensure_ascii=False))}"):
+            if not wait(page, f"JSON.stringify(({shown})()) === JSON.stringify({json.dumps(value)})"):
                 self.fail(place, f"{text}: {page.evaluate(shown)}, not {value}")
 
-        opened = {}
-        for width in WIDTHS:
-            place = f"resident of {server.count} models, {width} pixels"
-            page = opened[width] = self.open(server, path, width, place)
+        places = {width: f"resident of {server.count} models, {width} pixels" for width in WIDTHS}
+        opened = {width: self.open(server, path, width, place) for width, place in places.items()}
+        for width, page in opened.items():
             if not wait(page, "document.querySelector('#live').dataset.state === 'live'"):
-                self.fail(place, "the page is not live")
-            expect(page, place, none, "layers in memory before a process leases some")
+                self.fail(places[width], "the page is not live")
+            expect(page, places[width], none, "layers in memory before a process leases some")
         engine = Engine(library, server, name(0), RESIDENT)
         try:
             for width, page in opened.items():
-                place = f"resident of {server.count} models, {width} pixels"
-                expect(page, place, want, "layers in memory")
-                self.examine(page, server, "resident", width, place)
+                expect(page, places[width], want, "layers in memory")
+                self.examine(page, server, "resident", width, places[width])
             self.keyboard(server, path)
         finally:
             engine.end()
         for width, page in opened.items():
-            place = f"resident of {server.count} models, {width} pixels"
-            expect(page, place, none, "layers in memory after the process ended")
+            expect(page, places[width], none, "layers in memory after the process ended")
             page.context.close()
 
     def load_sections(self, page, place):
