@@ -55,7 +55,7 @@ import Testing
     func coordinates(value: Double, text: String) { #expect(Coordinate.text(value) == text) }
 
     @Test("a label of the map is as long as its tile has room for, and shorter on a phone; its title is whole")
-    func labels() throws {
+    func tileLabels() throws {
         let name = "organization/a-model-with-a-name-of-many-words"
         let tiles = [("organization/large", 900), (name, 100)].map { name, bytes in
             MapLevel.Tile(
@@ -66,7 +66,8 @@ import Testing
             (String($0.1), String($0.2))
         }
         #expect(labels.first?.0 == "" && labels.first?.1 == "organization/large")
-        let wide = try #require(labels.first { $0.0 == " wide-screen" }?.1)
+        let shortened = labels.first { $0.0 == " wide-screen" }
+        let wide = try #require(shortened).1
         #expect(wide.contains("…") && wide.count < name.count)
         #expect(!labels.contains { $0.1 == name } && text.contains("<title>\(name): 100 B"))
     }

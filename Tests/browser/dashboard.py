@@ -293,9 +293,9 @@ class Checks:
         if not wait(page, "location.search.includes('q=')"):
             self.fail("search", "the address does not keep it")
         page.goto(server.url + "/disk")
-        page.locator("svg.map a").first.click()
+        page.locator("svg.map a").first.click(position={"x": 20, "y": 20})
         page.wait_for_url(lambda url: "/disk?model=" in url)
-        page.locator("svg.map a").first.click()
+        page.locator("svg.map a").first.click(position={"x": 20, "y": 20})
         page.wait_for_url(lambda url: "layer=" in url)
         page.goto(server.url + "/")
         page.wait_for_selector("#live[data-state=live]")
