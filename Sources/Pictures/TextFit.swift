@@ -1,5 +1,5 @@
 /// The width of text, which is estimated: no font is at hand where a picture is made.
-enum TextFit {
+package enum TextFit {
     /// The width of a text in units of the drawing, rather too wide than too narrow.
     static func width(_ text: String, size: Double, isBold: Bool = false) -> Double {
         let size = isBold ? size * 1.1 : size
@@ -9,7 +9,7 @@ enum TextFit {
     }
 
     /// The first of several texts that fits; if none does, the last one cut in its middle, or nil.
-    static func first(_ texts: [String], size: Double, width: Double, isBold: Bool = false) -> String? {
+    package static func first(_ texts: [String], size: Double, width: Double, isBold: Bool = false) -> String? {
         texts.first { self.width($0, size: size, isBold: isBold) <= width }
             ?? texts.last.flatMap { fitted($0, size: isBold ? size * 1.1 : size, width: width) }
     }

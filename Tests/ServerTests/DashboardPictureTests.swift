@@ -54,6 +54,24 @@ import Testing
         ])
     func coordinates(value: Double, text: String) { #expect(Coordinate.text(value) == text) }
 
+    @Test("a label of the map is as long as its tile has room for, and shorter on a phone; its title is whole")
+    func tileLabels() throws {
+        let name = "organization/a-model-with-a-name-of-many-words"
+        let tiles = [("organization/large", 900), (name, 100)].map { name, bytes in
+            MapLevel.Tile(
+                name: name, detail: "", bytes: bytes, absent: 0, heat: 0, isShared: false, link: nil)
+        }
+        let text = MapSection.html(MapLevel(title: "All models", path: [], tiles: tiles, merged: 0)).text
+        let labels = text.matches(of: /<text class="tile-name([^"]*)"[^>]*>([^<]*)</).map {
+            (String($0.1), String($0.2))
+        }
+        #expect(labels.first?.0 == "" && labels.first?.1 == "organization/large")
+        let shortened = labels.first { $0.0 == " wide-screen" }
+        let wide = try #require(shortened).1
+        #expect(wide.contains("…") && wide.count < name.count)
+        #expect(!labels.contains { $0.1 == name } && text.contains("<title>\(name): 100 B"))
+    }
+
     @Test("a bar says in words what its parts are, and names its marks")
     func bar() {
         let tier = TierState(

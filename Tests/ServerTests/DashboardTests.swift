@@ -166,17 +166,20 @@ struct DashboardTests {
         func layers() async throws -> [[String: Any]] { try await details()["layers"] as? [[String: Any]] ?? [] }
         // The other store writes its statistics every second.
         let isShown = try await eventually {
-            try await layers().contains { $0["name"] as? String == "1" && $0["inRAM"] as? Int == $0["bytes"] as? Int }
+            try await layers().contains {
+                $0["name"] as? String == "1" && ($0["resident"] as? [String: Int])?["ram"] == $0["bytes"] as? Int
+            }
         }
         #expect(isShown)
         #expect(
-            try await layers().filter { $0["inRAM"] as? Int == 0 }.map { $0["name"] as? String } == [
-                "0", "outside layers",
-            ])
+            try await layers().filter { ($0["resident"] as? [String: Int])?["ram"] == nil }.map {
+                $0["name"] as? String
+            }
+                == ["0", "outside layers"])
         let uses = try await details()["uses"] as? [[String: Any]]
-        #expect(uses?.compactMap { $0["layers"] as? [String] } == [["layer 1 in RAM"]])
+        #expect(uses?.compactMap { $0["layers"] as? [String] } == [["RAM: layer 1"]])
         let page = try await server.get("/models/org/tuned").text
-        #expect(page.matches(of: /class="cell place-ram"/).count == 1 && page.contains("layer 1 in RAM"))
+        #expect(page.matches(of: /class="cell place-ram"/).count == 1 && page.contains("RAM: layer 1"))
         withExtendedLifetime(lease) {}
     }
 
@@ -286,6 +289,60 @@ struct DashboardTests {
             try server.store.setRef("second", to: "org/tuned")
             try wait(for: "event: models")
         }
+    }
+
+    @Test("the updates of a model are its page while a process has a layer of it in RAM, and when it has none any more")
+    func modelUpdates() async throws {
+        let server = try await TestServer()
+        let connection = try await server.connect()
+        try await onThread {
+            try connection.send(TestServer.request("GET", "/api/weightstore/updates?model=org/tuned", [:]))
+            var (all, unread) = ("", "")
+            /// Reads up to the end of the next occurrence of a part.
+            func wait(for part: String) throws {
+                while true {
+                    if let found = unread.firstRange(of: part) {
+                        unread.removeSubrange(..<found.upperBound)
+                        return
+                    }
+                    let bytes = try connection.receive()
+                    try #require(!bytes.isEmpty, "closed after \(all)")
+                    let text = String(decoding: bytes, as: UTF8.self)
+                    all += text
+                    unread += text
+                }
+            }
+            try wait(for: "No process uses it now.")
+            do {
+                let user = try Store(at: server.directory("store"))
+                let lease = try user.revision("org/tuned").leaseBlocking(layer: 1, in: .ram)
+                try wait(for: "cell place-ram")
+                try wait(for: "RAM: layer 1")
+                withExtendedLifetime((user, lease)) {}
+            }
+            try wait(for: "No process uses it now.")
+            #expect(all.contains("model-body") && !all.contains("tiers-body") && !all.contains("event: models"))
+        }
+    }
+
+    @Test("where a layer is: the fastest tier that has all of it, with the names of all that have it")
+    func places() {
+        func cell(_ resident: [String: Int], onDisk: Int = 100) -> ModelDetails.Cell {
+            .init(name: "3", bytes: 100, onDisk: onDisk, resident: resident, experts: 0)
+        }
+        #expect(cell([:]).place == .disk && cell([:], onDisk: 0).place == .absent)
+        #expect(cell(["ram": 99], onDisk: 99).place == .part)
+        #expect(cell(["ram": 100, "cuda:0": 99]).tiers == ["ram"])
+        let both = cell(["ram": 100, "host": 5, "cuda:1": 100], onDisk: 0)
+        #expect(both.place == .device && both.tiers == ["cuda:1", "ram"])
+        let layers = [both, cell(["ram": 100]), cell([:])]
+        let details = ModelDetails(
+            name: "org/m", bytes: 300, versions: [], olderVersions: 0, layers: layers, origins: [], uses: [],
+            events: [],
+            frees: nil, removalNote: nil, shared: 0)
+        let html = ModelPage.body(details).text
+        #expect(html.contains("in GPU 1, RAM<") && html.contains("in RAM<") && html.contains("on disk<"))
+        #expect(html.matches(of: /class="cell place-device"/).count == 1)
     }
 
     @Test("the dashboard needs a token that reads everything, as Basic, too")

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""The dashboard in a browser: loads, looks, keyboard, accessibility, hostile names.
+"""The dashboard in a browser: loads, looks, keyboard, accessibility, hostile names, layers in memory.
 
-    Tests/browser/run [--tool PATH] [--screenshots FOLDER] [--only overview,model,disk,sizing,tiers]
+    Tests/browser/run [--tool PATH] [--library PATH] [--screenshots FOLDER] [--only overview,model,disk,sizing,tiers,resident]
 
 Serves stores with 0, 3 and 1,000 models, and opens each page at 390, 1,280 and 3,840 pixels, light and dark, in headless
 Chromium. A page must load without a console error and without a request to another host, fit its width, pass axe, and let the
 keyboard reach all links and controls. It prints a line per failure and ends with 1 if there is one. With --screenshots it
 saves a picture of each page.
+
+`resident` is the page of a model while another process, a program with the Python package, leases layers of it in RAM and
+in the device `host`. The page must show them without being loaded again, and no more when the process has ended.
 
 A page is loaded once for each width; the colours change while it is shown. axe examines the layouts of 390 and of 1,280
 pixels: wider screens have the latter. The stores lie in memory where there is a folder for it, because an import waits for
@@ -22,6 +25,9 @@ WIDTHS = {390: 844, 1280: 900, 3840: 2160}
 EXAMINED = (390, 1280)
 HOSTILE = "<script>window.harm=1</script>"
 LARGE = 1000
+# The model with a page of its own has more layers than the others. These are the layers in each tier during `resident`.
+LAYERS = 12
+RESIDENT = {"ram": [0, 1, 2, 5], "host": [5, 6]}
 
 
 def name(number):
@@ -29,7 +35,7 @@ def name(number):
 
 
 def write_model(cache, number):
-    """A checkpoint of two layers in a hub cache; a quarter of the models shares its first layer with others."""
+    """A checkpoint of some layers in a hub cache; a quarter of the models shares its first layer with others."""
     commit = hashlib.sha1(str(number).encode()).hexdigest()
     model = f"{cache}/models--{name(number).replace('/', '--')}"
     snapshot = f"{model}/snapshots/{commit}"
@@ -38,9 +44,10 @@ def write_model(cache, number):
     with open(model + "/refs/main", "w") as file:
         file.write(commit)
     tensors, data = {}, b""
-    for layer in range(2):
-        seed = number if layer or number % 4 else number % 3
-        body = struct.pack("<I", seed) * 1024
+    for layer in range(LAYERS if number == 0 else 2):
+        # No two layers of a model are equal.
+        is_shared = layer == 0 and number % 4 == 0
+        body = struct.pack("<II", layer, number % 3 if is_shared else LARGE + number) * 512
         tensors[f"model.layers.{layer}.mlp.weight"] = {
             "dtype": "F32", "shape": [32, 32], "data_offsets": [len(data), len(data) + len(body)]}
         data += body
@@ -70,7 +77,7 @@ class Server:
             # A model that shares no layer is not on disk.
             absent = min(3, count - 1)
             self.run("origin", "add", name(absent), "file://" + snapshots[absent], "--store", self.store)
-            self.run("evict", "--free", "4k", "--store", self.store)
+            self.run("evict", "--free", "8k", "--store", self.store)
         self.start()
         for number in range(min(count, 2)):
             # Uses, for the heat of the map, the charts and the forecast.
@@ -90,6 +97,34 @@ class Server:
 
     def end(self):
         self.process.terminate()
+        self.process.wait()
+
+
+class Engine:
+    """A process that leases layers of a model, until `end`."""
+
+    PROGRAM = """
+import sys, weightstore
+revision = weightstore.open(sys.argv[1]).revision(sys.argv[2])
+leases = [revision.lease_layer(int(layer), tier=tier) for tier, layer in (part.split(":") for part in sys.argv[3:])]
+print("leased", flush=True)
+sys.stdin.read()
+"""
+
+    def __init__(self, library, server, model, layers):
+        program = server.store + "-engine.py"
+        with open(program, "w") as file:
+            file.write(self.PROGRAM)
+        self.process = subprocess.Popen(
+            [sys.executable, program, server.store, model]
+            + [f"{tier}:{layer}" for tier, numbers in layers.items() for layer in numbers],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": ROOT + "/Sources/Python", "WEIGHTSTORE_LIBRARY": library})
+        if self.process.stdout.readline() != "leased\n":
+            sys.exit(f"the layers of {model} were not leased")
+
+    def end(self):
+        self.process.stdin.close()
         self.process.wait()
 
 
@@ -123,6 +158,11 @@ class Checks:
 
     def check(self, server, name, path, width):
         place = f"{name} of {server.count} models, {width} pixels"
+        page = self.open(server, path, width, place)
+        self.examine(page, server, name, width, place)
+        page.context.close()
+
+    def open(self, server, path, width, place):
         context = self.browser.new_context(
             viewport={"width": width, "height": WIDTHS[width]}, color_scheme="light", reduced_motion="reduce")
         page = context.new_page()
@@ -133,6 +173,9 @@ class Checks:
             or self.fail(place, f"request to {request.url}"))
         page.goto(server.url + path)
         self.load_sections(page, place)
+        return page
+
+    def examine(self, page, server, name, width, place):
         if page.evaluate("window.harm !== undefined"):
             self.fail(place, "a name was run as a script")
         too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -151,7 +194,41 @@ class Checks:
                     self.fail(
                         f"{place}, {scheme}",
                         f"axe: {violation['id']}: {node['html'][:200]}: {node['failureSummary'][:200]}")
-        context.close()
+
+    def resident(self, server, library):
+        """The page of a model shows the layers that another process has in memory, while it has them."""
+        path = "/models/" + name(0)
+        # The cells of the strip by their colours, and the column of the table.
+        shown = """() => ["ram", "device"].map(place =>
+            [...document.querySelectorAll(`.strip .place-${place} > span`)].map(e => parseInt(e.firstChild.data.slice(6))))
+            .concat([[...document.querySelectorAll("[data-label='Resident layers']")].map(e => e.innerText)])"""
+        # A layer that is in both has the colour of the device.
+        want = [[layer for layer in RESIDENT["ram"] if layer not in RESIDENT["host"]], RESIDENT["host"],
+                ["Host device: layers 5–6\nRAM: layers 0–2, 5"]]
+        none = [[], [], []]
+
+        def expect(page, place, value, text):
+            # The statistics of a process are at most a second old, and the server looks every two seconds.
+            if not wait(page, f"JSON.stringify(({shown})()) === JSON.stringify({json.dumps(value)})"):
+                self.fail(place, f"{text}: {page.evaluate(shown)}, not {value}")
+
+        places = {width: f"resident of {server.count} models, {width} pixels" for width in WIDTHS}
+        opened = {width: self.open(server, path, width, place) for width, place in places.items()}
+        for width, page in opened.items():
+            if not wait(page, "document.querySelector('#live').dataset.state === 'live'"):
+                self.fail(places[width], "the page is not live")
+            expect(page, places[width], none, "layers in memory before a process leases some")
+        engine = Engine(library, server, name(0), RESIDENT)
+        try:
+            for width, page in opened.items():
+                expect(page, places[width], want, "layers in memory")
+                self.examine(page, server, "resident", width, places[width])
+            self.keyboard(server, path)
+        finally:
+            engine.end()
+        for width, page in opened.items():
+            expect(page, places[width], none, "layers in memory after the process ended")
+            page.context.close()
 
     def load_sections(self, page, place):
         """Scrolls through the page: sections that are loaded afterwards are loaded when they are near."""
@@ -216,9 +293,9 @@ class Checks:
         if not wait(page, "location.search.includes('q=')"):
             self.fail("search", "the address does not keep it")
         page.goto(server.url + "/disk")
-        page.locator("svg.map a").first.click()
+        page.locator("svg.map a").first.click(position={"x": 20, "y": 20})
         page.wait_for_url(lambda url: "/disk?model=" in url)
-        page.locator("svg.map a").first.click()
+        page.locator("svg.map a").first.click(position={"x": 20, "y": 20})
         page.wait_for_url(lambda url: "layer=" in url)
         page.goto(server.url + "/")
         page.wait_for_selector("#live[data-state=live]")
@@ -247,6 +324,7 @@ class Checks:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tool", default=ROOT + "/.build/release/weightstore")
+    parser.add_argument("--library", default=ROOT + "/.build/release/libweightstore-c.so")
     parser.add_argument("--screenshots")
     parser.add_argument("--only", help="the names of pages, separated by commas")
     parser.add_argument("--models", default=f"0,3,{LARGE}", help="the sizes of the stores")
@@ -269,6 +347,8 @@ def main():
                         continue
                     for width in WIDTHS:
                         checks.check(server, name, path, width)
+                if count and (not options.only or "resident" in options.only.split(",")):
+                    checks.resident(server, options.library)
                 if count:
                     for path in ("/", "/models/org0/model-0000", "/disk"):
                         checks.keyboard(server, path)

@@ -40,7 +40,7 @@ struct Dashboard: Sendable {
             }
         case .details(let name): return try .json(try await data.details(of: name))
         case .data(let section): return try await json(section, query)
-        case .updates: return updates()
+        case .updates: return updates(of: query["model"])
         }
     }
 
@@ -195,12 +195,13 @@ struct Dashboard: Sendable {
 
     // MARK: Changes
 
-    private func updates() -> Answer {
+    /// - Parameter model: the model whose page is shown; nil for the sections of `/`.
+    private func updates(of model: String?) -> Answer {
         Answer(
             fields: [
                 .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
                 .xContentTypeOptions: "nosniff",
-            ], body: .updates(DashboardUpdates(data, streams: streams)))
+            ], body: .updates(DashboardUpdates(data, model: model, streams: streams)))
     }
 }
 

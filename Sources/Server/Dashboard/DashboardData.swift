@@ -12,6 +12,14 @@ struct DashboardData: Sendable {
         let processes: [ProcessState]
     }
 
+    /// What the page of a model is read again for.
+    struct ModelState: Equatable {
+        /// nil if the model does not exist.
+        let row: ModelRow?
+        /// The processes that use it, by pid.
+        let holds: [Int: [ProcessStatistics.Hold]]
+    }
+
     let tiers: Recent<Tiers>
     let activity: Recent<Activity>
     let models: Recent<[ModelRow]>
@@ -20,6 +28,7 @@ struct DashboardData: Sendable {
     let sizing: Recent<Sizing?>
     /// nil unless the server is a node of a fleet.
     let fleet: Recent<FleetOverview>?
+    private let processes: Recent<[ProcessStatistics]>
     private let store: Store
     private let threads: BlockingThreads
 
@@ -42,6 +51,7 @@ struct DashboardData: Sendable {
         events = Recent(for: .seconds(2)) {
             try await threads.run { try store.events(limit: Self.mostEvents).reversed().map(EventLine.init) }
         }
+        processes = Recent(for: .seconds(2)) { try await threads.run { try store.liveProcesses() } }
         map = Recent(for: .seconds(60)) { try await threads.run { try store.diskMap(depth: .models) } }
         sizing = Recent(for: .seconds(600)) {
             try await threads.run {
@@ -71,6 +81,17 @@ struct DashboardData: Sendable {
     /// The page of a model.
     func details(of model: String) async throws -> ModelDetails {
         try await threads.run { [store] in try ModelDetails(model, in: store) }
+    }
+
+    /// The state of a model. Costs less than ``details(of:)``.
+    func state(of model: String) async throws -> ModelState {
+        let row = try await models.value.first { $0.name == model }
+        var holds: [Int: [ProcessStatistics.Hold]] = [:]
+        for process in try await processes.value {
+            let own = process.holds.filter { $0.model == model }
+            if !own.isEmpty { holds[process.pid, default: []] += own }
+        }
+        return ModelState(row: row, holds: holds)
     }
 
     private static func tiers(of store: Store, _ survey: DiskSurvey) throws -> Tiers {

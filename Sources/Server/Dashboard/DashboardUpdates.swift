@@ -5,7 +5,8 @@ import Support
 import Synchronization
 import WireFormats
 
-/// The stream of changes: server-sent events with the sections of `/` that differ from those sent before.
+/// The stream of changes: server-sent events with the sections of `/`, or the page of a model, that differ from those sent
+/// before.
 ///
 ///     event: section
 ///     data: {"id":"tiers-body","html":"…"}
@@ -23,17 +24,28 @@ struct DashboardUpdates: Sendable {
     private static let silence = Duration.seconds(15)
     /// The looks in a row that fail before a section shows the reason. A busy catalog is read again at the next one.
     private static let mostFailures = 3
+    /// The page of a model is read again after this time also if nothing has changed: it has ages.
+    private static let longestAge = Duration.seconds(60)
 
     private struct Section: Encodable {
         let id: String
         let html: String
     }
 
+    /// The page of a model when it was read.
+    private struct ModelReading {
+        let state: DashboardData.ModelState
+        let time: ContinuousClock.Instant
+    }
+
     private let data: DashboardData
+    private let model: String?
     private let streams: Shared<Atomic<Int>>
 
-    init(_ data: DashboardData, streams: Shared<Atomic<Int>>) {
+    /// - Parameter model: the model whose page is sent; nil for the sections of `/`.
+    init(_ data: DashboardData, model: String?, streams: Shared<Atomic<Int>>) {
         self.data = data
+        self.model = model
         self.streams = streams
     }
 
@@ -50,21 +62,24 @@ struct DashboardUpdates: Sendable {
         try await send(ByteBuffer(string: "retry: 3000\n\n"))
         let end = ContinuousClock.now + Self.longest
         var lastSent = ContinuousClock.now
-        var sent: [DashboardSection: String] = [:]
+        var sent: [String: String] = [:]
         var models: [ModelRow]?
-        var failures: [DashboardSection: Int] = [:]
+        var failures: [String: Int] = [:]
+        var reading: ModelReading?
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully {
             // Before the sections: who has received these hears of every later change of the models. A failure is tried again.
-            if let rows = try? await data.models.value {
+            if model == nil, let rows = try? await data.models.value {
                 if let models, models != rows {
                     try await send(ByteBuffer(string: "event: models\ndata: 1\n\n"))
                     lastSent = .now
                 }
                 models = rows
             }
-            for (section, html) in await sections(&failures) where sent[section] != html {
-                sent[section] = html
-                let text = try JSONEncoder().encode(Section(id: section.element, html: html))
+            let sections =
+                if let model { await page(of: model, &reading, &failures) } else { await overview(&failures) }
+            for section in sections where sent[section.id] != section.html {
+                sent[section.id] = section.html
+                let text = try JSONEncoder().encode(section)
                 var buffer = ByteBuffer(string: "event: section\ndata: ")
                 buffer.writeBytes(text)
                 buffer.writeString("\n\n")
@@ -79,30 +94,59 @@ struct DashboardUpdates: Sendable {
         }
     }
 
-    /// The sections that change by themselves. One that cannot be read now, such as on a busy catalog, is left out; after
-    /// several failures in a row, it shows the reason.
+    /// The sections of `/` that change by themselves. One that cannot be read now, such as on a busy catalog, is left out;
+    /// after several failures in a row, it shows the reason.
     ///
     /// - Parameter failures: the failures in a row of each section.
-    private func sections(_ failures: inout [DashboardSection: Int]) async -> [(DashboardSection, String)] {
+    private func overview(_ failures: inout [String: Int]) async -> [Section] {
         [
-            await section(.tiers, data.tiers, &failures) { TierSection.html($0.tiers, $0.processes) },
-            await section(.activity, data.activity, &failures, ActivitySection.html),
-            await section(.events, data.events, &failures, EventSection.html),
+            await section(DashboardSection.tiers.element, &failures) {
+                let tiers = try await data.tiers.value
+                return TierSection.html(tiers.tiers, tiers.processes)
+            },
+            await section(DashboardSection.activity.element, &failures) {
+                ActivitySection.html(try await data.activity.value)
+            },
+            await section(DashboardSection.events.element, &failures) {
+                EventSection.html(try await data.events.value)
+            },
         ].compactMap(\.self)
     }
 
-    private func section<Value>(
-        _ section: DashboardSection, _ value: Recent<Value>, _ failures: inout [DashboardSection: Int],
-        _ html: (Value) -> HTML
-    ) async -> (DashboardSection, String)? {
+    /// The page of a model, unless it is as before. Its failures are those of a section of `/`.
+    private func page(
+        of model: String, _ reading: inout ModelReading?, _ failures: inout [String: Int]
+    ) async -> [Section] {
         do {
-            let html = html(try await value.value)
-            failures[section] = nil
-            return (section, html.text)
+            let state = try await data.state(of: model)
+            if let reading, reading.state == state, reading.time + Self.longestAge > .now { return [] }
+            let html = ModelPage.body(try await data.details(of: model))
+            reading = ModelReading(state: state, time: .now)
+            failures[ModelPage.element] = nil
+            return [Section(id: ModelPage.element, html: html.text)]
         } catch {
-            failures[section, default: 0] += 1
-            guard failures[section, default: 0] >= Self.mostFailures else { return nil }
-            return (section, FailureSection.html(error).text)
+            // The next reading is sent, even if the state is as before.
+            reading = nil
+            return failure(error, of: ModelPage.element, &failures).map { [$0] } ?? []
         }
+    }
+
+    private func section(
+        _ id: String, _ failures: inout [String: Int], _ html: () async throws -> HTML
+    ) async -> Section? {
+        do {
+            let html = try await html()
+            failures[id] = nil
+            return Section(id: id, html: html.text)
+        } catch {
+            return failure(error, of: id, &failures)
+        }
+    }
+
+    /// Counts a failure of a section. After several in a row, the section shows the reason.
+    private func failure(_ error: any Error, of id: String, _ failures: inout [String: Int]) -> Section? {
+        failures[id, default: 0] += 1
+        guard failures[id, default: 0] >= Self.mostFailures else { return nil }
+        return Section(id: id, html: FailureSection.html(error).text)
     }
 }

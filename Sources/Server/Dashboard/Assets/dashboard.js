@@ -108,7 +108,9 @@ function show(state) {
 
 function connect() {
   clearTimeout(retry);
-  stream = new EventSource("/api/weightstore/updates");
+  const model = document.querySelector("[data-model]")?.dataset.model;
+  const query = model === undefined ? "" : `?model=${encodeURIComponent(model)}`;
+  stream = new EventSource(`/api/weightstore/updates${query}`);
   stream.addEventListener("open", () => show("live"));
   stream.addEventListener("section", (event) => {
     const { id, html } = JSON.parse(event.data);

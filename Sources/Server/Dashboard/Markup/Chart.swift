@@ -42,7 +42,8 @@ struct Chart {
 
     var html: HTML {
         let maximum = unit == .ratio ? 1 : Self.ceiling(largest)
-        let steps = unit == .ratio ? 4 : unit == .count && maximum == 5 ? 5 : unit == .count && maximum == 1 ? 1 : 2
+        let isWhole = unit == .count || unit == .bytes
+        let steps = unit == .ratio ? 4 : isWhole && maximum == 5 ? 5 : isWhole && maximum == 1 ? 1 : 2
         let grid: [HTML] = (0...steps).map { step in
             let value = maximum * Double(step) / Double(steps)
             let y = Self.top + plotHeight * (1 - Double(step) / Double(steps))

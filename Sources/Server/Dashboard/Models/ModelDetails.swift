@@ -24,28 +24,32 @@ struct ModelDetails: Sendable, Encodable {
         let partial: String?
     }
 
-    /// A layer of the newest version, or an expert.
+    /// A layer of the newest version, or what is outside its layers.
     struct Cell: Sendable, Encodable {
         /// `12`, or `outside layers`.
         let name: String
         let bytes: Int
         /// Of these, bytes on disk.
         let onDisk: Int
-        /// Bytes in the RAM tier of the process that has the most of it. All of them if it has all tensors, although files
-        /// without tensors, which are outside layers, are never there.
-        let inRAM: Int
-        /// Bytes in the memory of a device, as `inRAM`.
-        let onGPU: Int
+        /// Bytes in each memory tier, by its name: of the process that has the most of it there. All bytes if the tier has
+        /// all tensors, although files without tensors, which are outside layers, are never there.
+        let resident: [String: Int]
         let experts: Int
 
-        /// The fastest tier that has all of the layer, or what of it is there.
+        /// Where the layer is.
         enum Place: String, Encodable {
-            case gpu, ram, disk, part, absent
+            case device, ram, disk, part, absent
         }
 
+        /// The memory tiers that have all of it, devices first.
+        var tiers: [String] {
+            resident.filter { bytes > 0 && $0.value >= bytes }.keys
+                .sorted { ($0 == "ram" ? 1 : 0, $0) < ($1 == "ram" ? 1 : 0, $1) }
+        }
+
+        /// The fastest tier that has all of the layer, or what of it is there.
         var place: Place {
-            if bytes > 0, onGPU >= bytes { return .gpu }
-            if bytes > 0, inRAM >= bytes { return .ram }
+            if let fastest = tiers.first { return fastest == "ram" ? .ram : .device }
             if onDisk >= bytes { return .disk }
             return onDisk > 0 ? .part : .absent
         }
@@ -68,11 +72,11 @@ struct ModelDetails: Sendable, Encodable {
     struct Use: Sendable, Encodable {
         /// The program and the process id.
         let process: String
-        /// `org/name@~3`.
-        let revision: String
-        /// What it leases, by tier.
+        /// `~3`, or the beginning of the digest.
+        let version: String
+        /// What it leases in each tier: `RAM: 8.19 kB`.
         let leased: [String]
-        /// The layers that are resident whole, by tier; nil if they are not known.
+        /// The layers that are resident whole in each tier, `RAM: layers 0–3`; nil if they are not known.
         let layers: [String]?
     }
 

@@ -37,14 +37,11 @@ extension ModelDetails {
         let tiers = holds.compactMap(\.layers).flatMap { Array($0) }
         return layers.map { layer in
             let bytes = layer.shards.bytes
-            func resident(_ isTier: (String) -> Bool) -> Int {
-                if tiers.contains(where: { isTier($0.key) && $0.value.contains(layer.shards.layer) }) { return bytes }
-                return layer.resident.filter { isTier($0.key) }.map(\.value).max() ?? 0
-            }
+            var resident = layer.resident
+            for (tier, layers) in tiers where layers.contains(layer.shards.layer) { resident[tier] = bytes }
             return Cell(
                 name: layer.shards.layer.map { "\($0)" } ?? "outside layers", bytes: bytes,
-                onDisk: layer.shards.present, inRAM: resident { $0 == "ram" }, onGPU: resident { $0 != "ram" },
-                experts: layer.shards.experts)
+                onDisk: layer.shards.present, resident: resident, experts: layer.shards.experts)
         }
     }
 
@@ -81,12 +78,13 @@ extension ModelDetails {
 extension ModelDetails.Use {
     fileprivate init(_ hold: ProcessStatistics.Hold, by process: ProcessStatistics) {
         self.init(
-            process: ProcessState(process).name, revision: hold.revision,
+            process: ProcessState(process).name,
+            version: hold.revision.dropping(bytePrefix: hold.model + "@") ?? hold.revision,
             leased: hold.leased.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { tier, bytes in
-                "\(Quantity.bytes(bytes)) in \(TierState.label(tier))"
+                "\(TierState.label(tier)): \(Quantity.bytes(bytes))"
             },
             layers: hold.layers?.sorted { $0.key < $1.key }.map { tier, layers in
-                "\(layers.text) in \(TierState.label(tier))"
+                "\(TierState.label(tier)): \(layers.text)"
             })
     }
 }

@@ -99,7 +99,7 @@ extension TierState {
     static func label(_ name: String) -> String {
         switch name {
         case "ram": "RAM"
-        case "host": "Device memory in RAM"
+        case "host": "Host device"
         default: name.dropping(bytePrefix: "cuda:").map { "GPU \($0)" } ?? name
         }
     }

@@ -68,19 +68,28 @@ enum MapSection {
         return "<a href=\"\(link)\" data-map aria-label=\"\(title)\">\(frame)</a>"
     }
 
-    /// The texts that have room in a tile. Those of narrow tiles are left out on narrow screens.
+    /// The texts that have room in a tile.
     private static func label(_ tile: MapLevel.Tile, _ box: Rectangle, ink: HTML) -> HTML {
         guard box.width > 64, box.height > 24 else { return "" }
-        let size: HTML? =
-            box.height > 44
-            ? "<text class=\"tile-detail\" x=\".5em\" y=\"2.7em\">\(Quantity.bytes(tile.bytes))</text>" : nil
-        let detail: HTML? =
-            box.height > 62 && !tile.detail.isEmpty
-            ? "<text class=\"tile-detail\" x=\".5em\" y=\"4em\">\(tile.detail)</text>" : nil
-        return """
-            <g class="ink-\(ink)\(box.width < 190 ? " narrow" : "")">\
-            <text class="tile-name" x=".5em" y="1.3em">\(tile.name)</text>\(size)\(detail)</g>
-            """
+        let lastPart = tile.name.byteParts("/").last ?? tile.name
+        let name = line([tile.name, lastPart], "tile-name", y: "1.3em", box)
+        let size = box.height > 44 ? line([Quantity.bytes(tile.bytes)], "tile-detail", y: "2.7em", box) : nil
+        let detail = box.height > 62 ? line([tile.detail], "tile-detail", y: "4em", box) : nil
+        return "<g class=\"ink-\(ink)\">\(name)\(size)\(detail)</g>"
+    }
+
+    /// The first of some texts that fits a tile. On the narrow screen of a phone, it may be another one.
+    private static func line(_ texts: [String], _ style: HTML, y: HTML, _ box: Rectangle) -> HTML {
+        /// - Parameter scale: the pixels of a unit of the layout.
+        func fitted(scale: Double) -> String {
+            TextFit.first(texts, size: 11.5, width: box.width * scale - 12, isBold: true) ?? ""
+        }
+        func element(_ text: String, _ screen: HTML) -> HTML {
+            text.isEmpty ? "" : "<text class=\"\(style)\(screen)\" x=\".5em\" y=\"\(y)\">\(text)</text>"
+        }
+        // The map is about 1,200 pixels wide on a screen of 1,280, and 340 on one of 390.
+        let (wide, phone) = (fitted(scale: 1.2), fitted(scale: 0.34))
+        return wide == phone ? element(wide, "") : element(wide, " wide-screen") + element(phone, " phone-screen")
     }
 
     private static func description(_ tile: MapLevel.Tile) -> String {

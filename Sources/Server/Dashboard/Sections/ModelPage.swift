@@ -2,11 +2,21 @@ import Support
 
 /// The page of a model.
 enum ModelPage {
+    /// The id of the element that has what changes with the model.
+    static let element = "model-body"
+
     static func html(_ model: ModelDetails) -> HTML {
         """
         <nav class="path" aria-label="Path"><ol><li><a href="/">Models</a></li>\
         <li aria-current="page">\(model.name)</li></ol></nav>
         <h1>\(model.name)</h1>
+        <div id="\(element)" data-live data-model="\(model.name)">\(body(model))</div>
+        """
+    }
+
+    /// What changes with the model.
+    static func body(_ model: ModelDetails) -> HTML {
+        """
         \(figures(model))
         <section aria-labelledby="versions"><h2 id="versions">Versions</h2>\(versions(model))</section>
         <section aria-labelledby="layers"><h2 id="layers">Layers of the newest version</h2>\(strip(model.layers))
@@ -31,7 +41,7 @@ enum ModelPage {
                     ? "\(Quantity.bytes(model.shared)) stay: other models share them" : "none of it is shared"))</small>
                 """
             } else {
-                "–<small>\(model.removalNote ?? "not known")</small>"
+                "not now<small>\(model.removalNote ?? "")</small>"
             }
         return """
             <dl class="figures"><div><dt>Newest version</dt><dd>\(newest?.name ?? "–")\
@@ -91,7 +101,7 @@ enum ModelPage {
 
     private static func strip(_ layers: [ModelDetails.Cell]) -> HTML {
         if layers.isEmpty { return "<p class=\"nothing\">No tensors are known.</p>" }
-        let places: [ModelDetails.Cell.Place] = [.gpu, .ram, .disk, .part, .absent]
+        let places: [ModelDetails.Cell.Place] = [.device, .ram, .disk, .part, .absent]
         let cells: [HTML] = layers.map { cell in
             let name = Int(decimal: cell.name) == nil ? cell.name : "layer \(cell.name)"
             let experts = cell.experts > 0 ? ", \(Quantity.count(cell.experts, "expert"))" : ""
@@ -110,9 +120,8 @@ enum ModelPage {
         }
         return """
             <ul class="legend" aria-label="Places">\(keys)</ul><ol class="strip">\(cells)</ol>
-            <p class="note">RAM and GPU: the tiers of all processes that use this version, as of the last second. A layer is \
-            there if one tier has all of its tensors; a part of one does not count. Of a process with an older program no \
-            layers are known.</p>
+            <p class="note">A layer is in memory if one tier of a process that uses this version has all of its tensors. The \
+            colour shows its fastest place.</p>
             """
     }
 
@@ -120,14 +129,14 @@ enum ModelPage {
         switch place {
         case .part: "<rect width=\"100%\" height=\"30\" fill=\"url(#pattern-part)\"/>"
         case .absent: "<rect width=\"100%\" height=\"30\" fill=\"url(#pattern-absent)\"/>"
-        case .gpu: "<rect width=\"100%\" height=\"30\" fill=\"url(#pattern-leased)\"/>"
+        case .device: "<rect width=\"100%\" height=\"30\" fill=\"url(#pattern-leased)\"/>"
         case .ram, .disk: ""
         }
     }
 
     private static func word(_ place: ModelDetails.Cell.Place) -> String {
         switch place {
-        case .gpu: "in GPU memory"
+        case .device: "in device memory"
         case .ram: "in RAM"
         case .disk: "on disk"
         case .part: "partly on disk"
@@ -136,25 +145,32 @@ enum ModelPage {
     }
 
     private static func words(_ cell: ModelDetails.Cell) -> String {
-        cell.place == .part
-            ? "\(Quantity.percent(Double(cell.onDisk) / Double(max(cell.bytes, 1)))) on disk" : word(cell.place)
+        switch cell.place {
+        case .device, .ram: "in " + cell.tiers.map(TierState.label).joined(separator: ", ")
+        case .part: "\(Quantity.percent(Double(cell.onDisk) / Double(max(cell.bytes, 1)))) on disk"
+        case .disk, .absent: word(cell.place)
+        }
     }
 
     private static func uses(_ model: ModelDetails) -> HTML {
         if model.uses.isEmpty { return "<p class=\"nothing\">No process uses it now.</p>" }
         let rows: [HTML] = model.uses.map { use in
             """
-            <tr><th scope="row">\(use.process)</th><td>\(use.revision)</td>\
-            <td>\(use.leased.isEmpty ? "–" : use.leased.joined(separator: ", "))</td>\
-            <td>\(use.layers.map { $0.isEmpty ? "–" : $0.joined(separator: "; ") } ?? "not known")</td></tr>
+            <tr><th scope="row">\(use.process)</th><td data-label="Version">\(use.version)</td>\
+            <td data-label="Leased">\(lines(use.leased))</td>\
+            <td data-label="Resident layers">\(use.layers.map(lines) ?? "not known")</td></tr>
             """
         }
         return """
-            <div class="scroll" tabindex="0" role="region" aria-label="Table of processes"><table class="plain"><thead><tr>\
-            <th scope="col">Process</th><th scope="col">Version</th><th scope="col">Leased</th>\
-            <th scope="col">Resident layers</th></tr></thead>\
-            <tbody>\(rows)</tbody></table></div>
+            <table class="models plain" aria-label="Processes"><thead><tr><th scope="col">Process</th><th scope="col">Version</th>\
+            <th scope="col">Leased</th><th scope="col">Resident layers</th></tr></thead>\
+            <tbody>\(rows)</tbody></table>
             """
+    }
+
+    /// A line for each text.
+    private static func lines(_ texts: [String]) -> HTML {
+        texts.isEmpty ? "–" : texts.dropFirst().reduce(HTML(texts[0])) { "\($0)<br>\($1)" }
     }
 
     private static func origins(_ model: ModelDetails) -> HTML {

@@ -69,10 +69,15 @@ enum TierSection {
             <svg class="bar" role="img" width="100%" height="\(tier.marks.isEmpty ? 28 : 46)" \
             aria-label="\(tier.label): \(words.joined(separator: ", "))">\
             <rect class="bar-ground" width="100%" height="28"/>\(parts)\(marks)</svg>
-            <p class="parts">\(words.isEmpty ? "empty" : words.joined(separator: " · "))</p>
+            <p class="parts">\(words.isEmpty ? "empty" : words.map(unbroken).joined(separator: " · "))</p>
             \(tier.notes.map { "<p class=\"note\">\($0)</p>" as HTML })
             </article>
             """
+    }
+
+    /// The text without a line break.
+    private static func unbroken(_ text: String) -> String {
+        text.split(separator: " ").joined(separator: "\u{A0}")
     }
 
     private static func list(_ processes: [ProcessState]) -> HTML {
