@@ -93,6 +93,8 @@ import Testing
     @Test("a FIFO in place of a policy is named by the commands that read policies")
     func policy() throws {
         let path = directory("store/policies/own.sql")
+        try FileManager.default.createDirectory(
+            atPath: directory("store/policies"), withIntermediateDirectories: true)
         #expect(mkfifo(path, 0o644) == 0)
         let result = try tool("policy", "ls")
         #expect(result.status == 7, "\(result.status) \(result.errors)")
