@@ -41,8 +41,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// - Throws: ``FileError/notRegular(path:found:)``.
     static func regular(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
         do throws(FileError) {
-            // No effect on a regular file.
-            let file = try FileDescriptor(path, flags | O_NONBLOCK)
+            let file = try opened(path, flags)
             let status = try file.status()
             guard status.isFile else { throw FileError.notRegular(path: path, found: status.kind) }
             return file
@@ -54,6 +53,19 @@ package struct FileDescriptor: ~Copyable, Sendable {
             case .system(_, _, ENXIO): throw .notRegular(path: path, found: "a socket, a FIFO or a device")
             default: throw error
             }
+        }
+    }
+
+    /// Opens a file without a wait. Only for a regular file that a lease of another program holds (`F_SETLEASE`), such as a
+    /// file server's, the kernel waits until that program has released it.
+    private static func opened(_ path: String, _ flags: Int32) throws(FileError) -> FileDescriptor {
+        do throws(FileError) {
+            return try FileDescriptor(path, flags | O_NONBLOCK)
+        } catch {
+            guard case .system(_, _, EAGAIN) = error,
+                try FileSystem.status(path, following: flags & O_NOFOLLOW == 0)?.isFile == true
+            else { throw error }
+            return try FileDescriptor(path, flags)
         }
     }
 

@@ -11,7 +11,7 @@ extension MemoryTier {
         // What a warm-up loads is not leased, and stays.
         if request.warming != nil { idleness?.end() }
         // Counted as waiting before the leases are read, so that every later release sees the waiting request.
-        if request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
+        waiters.add(1, ordering: .sequentiallyConsistent)
         let failure = state.withLock { state -> (any Error)? in
             if let failure = request.failure { return failure }
             do {
@@ -24,7 +24,7 @@ extension MemoryTier {
         // Evicted bytes are freed here, outside the lock, because unmapping is slow.
         garbage = []
         if failure is Waiting { return }
-        if request.waitsForSpace { waiters.subtract(1, ordering: .sequentiallyConsistent) }
+        waiters.subtract(1, ordering: .sequentiallyConsistent)
         for load in loads { startLoad(load) }
         request.end(of: failure)
     }

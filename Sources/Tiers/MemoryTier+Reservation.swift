@@ -58,8 +58,9 @@ extension MemoryTier {
         }
         // The largest first: a small region in the gap that a large one has left would keep the next large one out.
         var reserved: [Int: Reservation] = [:]
+        var isNotified = false
         for index in shards.indices.sorted(by: { shards[$0].bytes > shards[$1].bytes }) {
-            var isNotified = false
+            var isTriedAgain = false
             while reserved[index] == nil {
                 do {
                     reserved[index] = try medium.reserve(bytes: shards[index].bytes)
@@ -69,10 +70,10 @@ extension MemoryTier {
                     if !garbage.isEmpty {
                         garbage = []
                     } else if evictNext() == 0 {
-                        if !isNotified {
+                        if !isTriedAgain {
                             // A region that was released before this call is used by the next attempt. Each later one is
                             // reported, except those that this request has reserved: it releases them if it waits.
-                            isNotified = true
+                            (isTriedAgain, isNotified) = (true, true)
                             medium.notify(afterReleases: reserved.count) { [weak self] in self?.retryInBackground() }
                             continue
                         }
@@ -81,6 +82,11 @@ extension MemoryTier {
                     }
                 }
             }
+        }
+        if isNotified {
+            // What is reserved stays, and the next release is reported to the requests that wait; one may have been missed.
+            medium.notify(afterReleases: 0) { [weak self] in self?.retryInBackground() }
+            retryInBackground()
         }
         return shards.indices.compactMap { reserved[$0] }
     }

@@ -35,7 +35,6 @@ extension MemoryTier {
             WaitingRequest(
                 request: request, number: former?.number ?? state.waiting.nextNumber(), since: since,
                 lateSince: lateSince, deadline: deadline, cause: cause))
-        if !request.waitsForSpace { waiters.add(1, ordering: .sequentiallyConsistent) }
         if !state.waiting.isWatched {
             state.waiting.isWatched = true
             scheduleWatch()

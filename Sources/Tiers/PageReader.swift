@@ -78,20 +78,15 @@ final class PieceReader: Sendable {
 
     private func readPages(_ part: Range<Int>) throws(FileError) {
         let memory = mapped.memory
+        // Once: an advice stops all page faults of the process for a moment. Bytes that are cached are mapped in huge pages
+        // if they have them.
+        if way == .hugePages, !hasAdvice.exchange(true, ordering: .relaxed) { memory.preferHugePages(range) }
         if try isCached(part) {
-            // It is mapped, in pages of the size that it has there, and read only if it was read ahead.
-            if recent.exist() { return try populate(part) }
-            adviseHugePages()
-            return try memory.populate(part)
+            // It is mapped, and read only if it was read ahead.
+            return try recent.exist() ? populate(part) : memory.populate(part)
         }
         recent.add()
-        if way == .hugePages { adviseHugePages() }
         try populate(part)
-    }
-
-    /// Advises the kernel once: an advice stops all page faults of the process for a moment.
-    private func adviseHugePages() {
-        if !hasAdvice.exchange(true, ordering: .relaxed) { mapped.memory.preferHugePages(range) }
     }
 
     /// Populates pages and accesses them, so that no reader waits for the host of a virtual machine: in steps, so that the

@@ -291,7 +291,7 @@ struct DashboardTests {
         }
     }
 
-    @Test("the updates of a model are its page while a process has a layer of it in RAM, and when it has none any more")
+    @Test("the updates of a model are its page while a process has a layer of it in RAM, then without, then removed")
     func modelUpdates() async throws {
         let server = try await TestServer()
         let connection = try await server.connect()
@@ -322,6 +322,8 @@ struct DashboardTests {
             }
             try wait(for: "No process uses it now.")
             #expect(all.contains("model-body") && !all.contains("tiers-body") && !all.contains("event: models"))
+            try Store(at: server.directory("store")).remove(["org/tuned"])
+            try wait(for: "The model was removed.")
         }
     }
 

@@ -77,4 +77,29 @@ import Testing
         #expect(try store.pullBlocking(request).complete)
         #expect(try store.verifyBlocking().damage.isEmpty)
     }
+
+    @Test("bytes that are fetched because something reads them stay in the page cache")
+    func cached() throws {
+        var model = TestModel(layers: 2)
+        model.tensors.append(.init(name: "model.layers.1.large.weight", dtype: "U8", shape: [16 << 20]))
+        try model.write(to: directory("model"))
+        let hub = RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors")))
+        let store = try Store(at: directory("store"), create: true)
+        store.register(scheme: "made") { _ in hub }
+        var request = try PullRequest("org/model")
+        request.origin = hub.url
+        request.selection = FetchSelection.nothing
+        #expect(try !store.pullBlocking(request).complete)
+        let revision = try store.revision("org/model")
+        try revision.fetch(FetchSelection(layers: 1...1), Work())
+        let shards = try store.catalog.read { db in
+            try ShardTable.present(of: nil, verifiedBefore: nil, db).shards.compactMap {
+                try ShardTable.find(id: $0, db)
+            }
+        }
+        let shard = try #require(shards.max { $0.bytes < $1.bytes })
+        let blob = try MappedBlob(
+            path: store.blobs.path(shard.digest), digest: shard.digest, bytes: shard.bytes)
+        #expect(try blob.mapping.cachedBytes() == shard.bytes)
+    }
 }

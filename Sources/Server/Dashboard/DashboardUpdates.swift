@@ -3,6 +3,7 @@ import NIOCore
 import ServiceLifecycle
 import Support
 import Synchronization
+import WeightStore
 import WireFormats
 
 /// The stream of changes: server-sent events with the sections of `/`, or the page of a model, that differ from those sent
@@ -24,6 +25,8 @@ struct DashboardUpdates: Sendable {
     private static let silence = Duration.seconds(15)
     /// The looks in a row that fail before a section shows the reason. A busy catalog is read again at the next one.
     private static let mostFailures = 3
+    /// The page of a model in use changes all the time: between two readings, a stream rests for this multiple of a reading.
+    private static let rest = 10
     /// The page of a model is read again after this time also if nothing has changed: it has ages.
     private static let longestAge = Duration.seconds(60)
 
@@ -36,6 +39,8 @@ struct DashboardUpdates: Sendable {
     private struct ModelReading {
         let state: DashboardData.ModelState
         let time: ContinuousClock.Instant
+        /// How long the reading took.
+        let duration: Duration
     }
 
     private let data: DashboardData
@@ -119,11 +124,18 @@ struct DashboardUpdates: Sendable {
     ) async -> [Section] {
         do {
             let state = try await data.state(of: model)
-            if let reading, reading.state == state, reading.time + Self.longestAge > .now { return [] }
+            let start = ContinuousClock.now
+            if let reading {
+                let pause = reading.state == state ? Self.longestAge : reading.duration * Self.rest
+                if reading.time + pause > start { return [] }
+            }
             let html = ModelPage.body(try await data.details(of: model))
-            reading = ModelReading(state: state, time: .now)
+            reading = ModelReading(state: state, time: .now, duration: .now - start)
             failures[ModelPage.element] = nil
             return [Section(id: ModelPage.element, html: html.text)]
+        } catch StorageError.notFound {
+            (reading, failures[ModelPage.element]) = (nil, nil)
+            return [Section(id: ModelPage.element, html: "<p class=\"nothing\">The model was removed.</p>")]
         } catch {
             // The next reading is sent, even if the state is as before.
             reading = nil

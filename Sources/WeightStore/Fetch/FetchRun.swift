@@ -25,6 +25,7 @@ final class FetchRun: Sendable {
     private let store: Store
     private let origin: any ModelOrigin
     private let work: Work
+    private let onUse: Bool
     private let partials: PartialShards
     private let committer: ShardCommitter
     private let pool = BufferPool(count: FetchRun.buffers)
@@ -35,14 +36,17 @@ final class FetchRun: Sendable {
     private let queue: AwaitedState<FetchQueue?>
     private let rangeSize = RangeSize(atMost: BufferPool.bufferBytes)
 
-    /// - Parameter makeRoom: evicts until the bytes that are about to be committed fit the quota.
+    /// - Parameters:
+    ///   - onUse: whether something waits for the bytes, to read them.
+    ///   - makeRoom: evicts until the bytes that are about to be committed fit the quota.
     init(
-        _ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], _ work: Work,
+        _ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], onUse: Bool = false, _ work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) throws {
         self.store = store
         self.origin = origin
         self.work = work
+        self.onUse = onUse
         partials = PartialShards(store: store.path)
         let (failure, openShards) = (failure, openShards)
         committer = ShardCommitter(
@@ -155,7 +159,7 @@ final class FetchRun: Sendable {
             try FileSystem.remove(staged.path)
             return .present
         }
-        let writer = try ShardWriter(bytes: shard.bytes, resuming: staged)
+        let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isReadNext: onUse)
         open.enter()
         openShards.add()
         let assembly = ShardAssembly(shard, writer, places) { [committer, failure, openShards, open] result in

@@ -179,7 +179,7 @@ struct GroupFetch {
             guard let request = shard.sources.first?.request,
                 let partial = try partials.open(partials.path(of: shard.digest))
             else { continue }
-            let writer = try ShardWriter(bytes: shard.bytes, resuming: partial)
+            let writer = try ShardWriter(bytes: shard.bytes, resuming: partial, isReadNext: onUse)
             try writer.hashWrittenBytes()
             arrivals.append(Arrival(shard, request, writer))
         }

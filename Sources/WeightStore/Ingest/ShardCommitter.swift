@@ -131,9 +131,12 @@ final class ShardCommitter: Sendable {
             // In the order of the index, and of the directories of the blobs.
             batch.shards.sort { $0.facts.digest < $1.facts.digest }
             let safe = try catalog.write(work: work) { [batch] db in try install(batch, db) }
-            let results = try zip(batch.shards, safe).map { finished, isSafe in
+            let unremoved = FirstFailure()
+            let results = zip(batch.shards, safe).map { finished, isSafe in
                 // Also removes files of shards that the store held already, or that were added twice.
-                if let staged = finished.staged, staged.isKept { try FileSystem.remove(staged.path) }
+                if let staged = finished.staged, staged.isKept {
+                    do { try FileSystem.remove(staged.path) } catch { unremoved.record(error) }
+                }
                 var closed = finished
                 closed.staged = nil
                 return (shard: closed, wasWritten: finished.staged != nil, isSafe: isSafe)
@@ -143,6 +146,7 @@ final class ShardCommitter: Sendable {
             for (shard, wasWritten, isSafe) in results {
                 shard.file.committed(shard.ordinal, shard.facts, wasWritten: wasWritten, isSafe: isSafe)
             }
+            if let error = unremoved.first { throw error }
         } catch {
             failed(error)
         }
@@ -193,7 +197,8 @@ final class ShardCommitter: Sendable {
         }
         if let known = try ShardTable.find(facts.digest, db) {
             if staged[facts.digest] != nil { return known.id }
-            if known.state == .present, try FileSystem.status(blobs.path(facts.digest))?.bytes == facts.bytes {
+            let blob = try FileSystem.status(blobs.path(facts.digest))
+            if known.state == .present, let blob, blob.isFile, blob.bytes == facts.bytes {
                 // The blob of a KV block was not sampled, because its head is not in the catalog: what was written
                 // replaces it.
                 if known.kind == .kv, let file = finished.staged {

@@ -24,6 +24,8 @@ final class ShardWriter {
     private(set) var hashed = 0
     /// As the column `shard.head`; nil until the first `ShardFacts.headBytes` are hashed.
     private(set) var head: Int64?
+    /// Whether the bytes are written through the page cache, because they are read next.
+    private let isReadNext: Bool
     /// Whether all bytes were added in order.
     private var isInOrder = true
 
@@ -37,14 +39,18 @@ final class ShardWriter {
     init(bytes: Int) {
         self.bytes = bytes
         have = 0
+        isReadNext = false
     }
 
     /// Resumes a shard.
     ///
-    /// - Parameter staged: the file with the bytes of earlier attempts.
-    init(bytes: Int, resuming staged: StagedFile) throws {
+    /// - Parameters:
+    ///   - staged: the file with the bytes of earlier attempts.
+    ///   - isReadNext: whether something waits for the bytes, so that they are written through the page cache.
+    init(bytes: Int, resuming staged: StagedFile, isReadNext: Bool) throws {
         self.bytes = bytes
         self.staged = staged
+        self.isReadNext = isReadNext
         let count = try staged.count()
         let isUsable = count <= bytes
         if !isUsable { try staged.truncate(to: 0) }
@@ -104,7 +110,9 @@ final class ShardWriter {
 
     // MARK: Writing
 
-    func write(_ next: UnsafeRawBufferPointer, at offset: Int) throws { try staged?.write(next, at: offset) }
+    func write(_ next: UnsafeRawBufferPointer, at offset: Int) throws {
+        try staged?.write(next, at: offset, cached: isReadNext)
+    }
 
     /// Syncs a large file, seals a small one, and drops the reference to it.
     ///

@@ -150,7 +150,9 @@ struct SourceRemover {
         }
         return try ShardTable.all(ofFile: stored, db).allSatisfy { shard in
             switch shard.state {
-            case .present: try FileSystem.status(store.blobs.path(shard.digest))?.bytes == shard.bytes
+            case .present:
+                try FileSystem.status(store.blobs.path(shard.digest)).map { $0.isFile && $0.bytes == shard.bytes }
+                    ?? false
             // An evicted shard is in an origin, and this file may be a part of that origin.
             case .evicted, .quarantined, .missing: false
             }

@@ -40,7 +40,7 @@ extension Revision {
         try fromNearestModelOrigin { origin in
             let before = work.progress.done
             let shards = try store.fetches.during(model, from: origin.url, work) {
-                try store.fetch(selection, of: id, from: origin, work)
+                try store.fetch(selection, of: id, from: origin, onUse: true, work)
             }
             let bytes = work.progress.done.subtracting(saturating: before)
             guard shards > 0 else { return }

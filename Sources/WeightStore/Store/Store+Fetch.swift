@@ -30,13 +30,14 @@ extension Store {
     /// Fetches the missing shards of a selection, then completes the files and revisions of which no shard is missing.
     ///
     /// - Parameters:
+    ///   - onUse: whether something waits for the bytes, to read them.
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
     /// - Returns: the number of shards that were missing.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
     ///   ``FileError/diskFull(path:lacksInodes:)`` before the first byte if there is no room for the bytes.
     @discardableResult
     func fetch(
-        _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin,
+        _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin, onUse: Bool = false,
         prefixes: [ByteText: [UInt8]] = [:], _ work: Work
     ) throws -> Int {
         var fetched = 0
@@ -54,7 +55,7 @@ extension Store {
             prefixes = [:]
             var elsewhere: [String] = []
             if !files.isEmpty {
-                elsewhere = try FetchRun(self, origin, files, work) { [self] bytes in
+                elsewhere = try FetchRun(self, origin, files, onUse: onUse, work) { [self] bytes in
                     try makeRoomForFetch(bytes, work)
                 }.run()
             }

@@ -72,11 +72,11 @@ extension Store {
     func fetchBytes(of wanted: WantedShard, onUse: Bool, _ work: Work) throws -> FetchedShard {
         var fetched: FetchedShard?
         try fromNearestOrigin(wanted, work) { source, origin in
-            guard onUse else { return fetched = try fetch(wanted, source, origin, work) }
+            guard onUse else { return fetched = try fetch(wanted, source, origin, onUse: false, work) }
             let progress = Work()
             try fetches.during(source.request.model, from: source.url, progress) {
                 progress.expect(wanted.bytes)
-                fetched = try fetch(wanted, source, origin, work, progress)
+                fetched = try fetch(wanted, source, origin, onUse: true, work, progress)
             }
         }
         guard let fetched else { throw StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest) }
@@ -248,14 +248,14 @@ extension Store {
 
     /// - Parameter progress: counts the bytes that arrive.
     private func fetch(
-        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, _ work: Work,
-        _ progress: Work? = nil
+        _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, onUse: Bool,
+        _ work: Work, _ progress: Work? = nil
     ) throws -> FetchedShard {
         let digest = wanted.digest
         let start = ContinuousClock.now
         while true {
             let partial = try PartialShards(store: path).open(digest, waits.until(work))
-            let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial)
+            let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial, isReadNext: onUse)
             try shard.hashWrittenBytes()
             try fetchRest(of: shard, wanted, source, origin, work, progress)
             let found = try shard.finishAdding()

@@ -105,7 +105,12 @@ final class Disk {
     }
 
     func mountAgain() throws {
-        try ChildProcess.check("umount", path)
+        // A program that lists the file systems keeps it busy for a moment.
+        for attempt in 1...100 {
+            if try ChildProcess.run(["umount", path]).status == 0 { break }
+            if attempt == 100 { try ChildProcess.check("umount", path) }
+            usleep(100_000)
+        }
         // A process with mounts of its own, which another test has started meanwhile, keeps the disk in use. Then the same
         // file system would be mounted again, still without power.
         for _ in 0..<600 {
