@@ -11,6 +11,7 @@ package final class FileMapping: MappedMemory {
     /// The number of bytes mapped.
     package let count: Int
     package let path: String
+    package let fileOffset: Int
     /// Whether the bytes are a copy, which takes no mapping.
     package let isCopy: Bool
 
@@ -24,6 +25,7 @@ package final class FileMapping: MappedMemory {
     package init(_ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int) throws(FileError) {
         count = bytes
         path = file.path
+        fileOffset = offset
         guard bytes > 0 else {
             base = nil
             lead = 0
@@ -55,6 +57,7 @@ package final class FileMapping: MappedMemory {
         lead = 0
         count = 0
         path = ""
+        fileOffset = 0
         isCopy = true
     }
 

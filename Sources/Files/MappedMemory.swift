@@ -15,6 +15,8 @@ package protocol MappedMemory: AnyObject, Sendable {
     var count: Int { get }
     /// The path of the file.
     var path: String { get }
+    /// The position of the first byte in the file.
+    var fileOffset: Int { get }
     /// Whether the bytes are a copy, which needs no reading.
     var isCopy: Bool { get }
 }

@@ -14,6 +14,7 @@ package final class PrivateMapping: MappedMemory {
     package let address: UInt
     package let count: Int
     package let path: String
+    package let fileOffset: Int
     package let isCopy: Bool
     /// The mapped bytes before `address`: a mapping begins at a page.
     private let lead: Int
@@ -26,6 +27,7 @@ package final class PrivateMapping: MappedMemory {
     package init(_ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int) throws(FileError) {
         count = bytes
         path = file.path
+        fileOffset = offset
         guard bytes > 0 else {
             address = 0
             lead = 0

@@ -89,17 +89,34 @@ final class PieceReader: Sendable {
         try populate(part)
     }
 
-    /// Populates pages and accesses them, so that no reader waits for the host of a virtual machine: in steps, so that the
-    /// disk reads meanwhile.
+    /// Reads pages and accesses them, so that no reader waits for the host of a virtual machine, then maps them.
     private func populate(_ part: Range<Int>) throws(FileError) {
-        var start = part.lowerBound
-        while start < part.upperBound {
-            let step = start..<min(start + way.stepBytes, part.upperBound)
-            try mapped.memory.populate(step)
-            mapped.memory.touch(step)
-            start = step.upperBound
+        switch way {
+        case .smallPages:
+            try readIntoCache(part)
+            try mapped.memory.populate(part)
+        case .hugePages:
+            try mapped.memory.populate(part)
+            mapped.memory.touch(part)
         }
     }
+
+    /// Reads bytes into the page cache. For a file that is read, the kernel caches more bytes in one piece of memory than for
+    /// one whose mapping is accessed, and maps them faster.
+    private func readIntoCache(_ part: Range<Int>) throws(FileError) {
+        let memory = mapped.memory
+        // A blob that was removed, or for which no descriptor is left, is read when its pages are mapped.
+        guard !memory.isCopy, let file = try? FileDescriptor.openIfPresent(memory.path) else { return }
+        let buffer = Buffer(uninitialized: min(Self.stepBytes, part.count))
+        for start in stride(from: part.lowerBound, to: part.upperBound, by: Self.stepBytes) {
+            let count = min(Self.stepBytes, part.upperBound - start)
+            // A short file is reported by the mapping.
+            if try file.read(at: memory.fileOffset + start, into: buffer.writableBytes(count)) < count { return }
+        }
+    }
+
+    /// Small enough for the cache of a processor.
+    private static let stepBytes = 1 << 20
 
     /// Whether bytes seem to be in the page cache: some of their pages are. To look at all pages takes longer than to map
     /// them.

@@ -8,14 +8,6 @@ package enum ReadingWay: Sendable {
     /// Into pages of 2 MiB, where the file system supports them.
     case hugePages
 
-    /// The bytes that a thread populates at once.
-    var stepBytes: Int {
-        switch self {
-        case .smallPages: 1 << 20
-        case .hugePages: 2 << 20
-        }
-    }
-
     /// The faster way on this machine.
     package static let ofMachine = current()
 
@@ -23,9 +15,9 @@ package enum ReadingWay: Sendable {
     /// blocks of 2 MiB and more back, and each that is used again waits for the host. Small pages are made of what is left.
     ///
     /// Measured with 2.47 GB on ext4 (Linux 6.18) in such a virtual machine, four threads, until every page was touched:
-    /// small pages take 1.6 to 2.1 s, huge ones 2.6 to 3.7 s. The first hundred megabytes do not show it, because their
-    /// memory may have been in use a moment ago. Later loads of what is cached in huge pages are faster, 11 ms instead
-    /// of 65, which is no compensation.
+    /// small pages take 1.4 to 1.9 s, huge ones 2.6 to 4.0 s. The first hundred megabytes do not show it, because their
+    /// memory may have been in use a moment ago. Later loads of what is cached in huge pages are faster, 10 ms instead
+    /// of 50, which is no compensation.
     ///
     /// - Parameter root: the directory that has `/sys`; another one in tests.
     package static func current(below root: String = "") -> ReadingWay {
