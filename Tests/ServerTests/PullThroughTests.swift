@@ -21,7 +21,7 @@ struct PullThroughTests {
 
         func pull(model: String, revision: String) async throws -> Bool {
             calls.withLock { $0.append("\(model)@\(revision)") }
-            if model == "org/broken" { throw StorageError.busy(what: "hub", holder: "somebody") }
+            if model == "org/broken" { throw StorageError.busy(what: "hub", holder: "another fetch") }
             if model == "org/silent" {
                 throw FetchError.disconnected(url: "https://hub.example", reason: "no route", attempts: 3)
             }

@@ -133,7 +133,7 @@ struct SequenceDirectory {
         for name in try FileSystem.entries("\(store)/quarantine") {
             link("\(store)/quarantine/\(name)", "\(copy)/quarantine/\(name)")
         }
-        // A fetch goes on with a partial file only if it has one name.
+        // A fetch resumes a partial file only if it has one name.
         for name in try FileSystem.entries("\(store)/partial") {
             try write(
                 try FileSystem.read("\(store)/partial/\(name)", limit: 1 << 30), to: "\(copy)/partial/\(name)")

@@ -31,7 +31,7 @@ enum TierSection {
     }
 
     private static func bar(_ tier: TierState) -> HTML {
-        // Without a limit, the bar ends where the bytes end; above the limit, it goes on.
+        // Without a limit, the bar ends where the bytes end; above the limit, it continues.
         let whole = Double(max(tier.limit ?? 0, tier.used, tier.parts.saturatingSum(\.bytes), 1))
         var position = 0.0
         var parts: [HTML] = []
