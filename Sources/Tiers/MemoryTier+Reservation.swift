@@ -59,6 +59,10 @@ extension MemoryTier {
         // The largest first: a small region in the gap that a large one has left would keep the next large one out.
         var reserved: [Int: Reservation] = [:]
         var isNotified = false
+        func notify(afterReleases skipped: Int) {
+            isNotified = true
+            medium.notify(afterReleases: skipped) { [weak self] in self?.retryInBackground() }
+        }
         for index in shards.indices.sorted(by: { shards[$0].bytes > shards[$1].bytes }) {
             var isTriedAgain = false
             while reserved[index] == nil {
@@ -73,8 +77,8 @@ extension MemoryTier {
                         if !isTriedAgain {
                             // A region that was released before this call is used by the next attempt. Each later one is
                             // reported, except those that this request has reserved: it releases them if it waits.
-                            (isTriedAgain, isNotified) = (true, true)
-                            medium.notify(afterReleases: reserved.count) { [weak self] in self?.retryInBackground() }
+                            isTriedAgain = true
+                            notify(afterReleases: reserved.count)
                             continue
                         }
                         if case .arenaFull = error { throw LateSpace(cause: full()) }
@@ -85,7 +89,7 @@ extension MemoryTier {
         }
         if isNotified {
             // What is reserved stays, and the next release is reported to the requests that wait; one may have been missed.
-            medium.notify(afterReleases: 0) { [weak self] in self?.retryInBackground() }
+            notify(afterReleases: 0)
             retryInBackground()
         }
         return shards.indices.compactMap { reserved[$0] }
