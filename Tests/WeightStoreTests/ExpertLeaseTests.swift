@@ -37,12 +37,10 @@ import Testing
         _ model: TestModel
     ) throws -> (hub: RecordingHub, store: Store, request: PullRequest) {
         let hub = try hub(model)
-        let store = try Store(at: directory("store"), create: true)
-        store.register(scheme: "made") { _ in hub }
+        let store = try Store(at: directory("store"), unfetchedFrom: hub)
         var request = try PullRequest("org/model")
         request.origin = hub.url
         request.selection = FetchSelection.nothing
-        #expect(try !store.pullBlocking(request).complete)
         _ = hub.reads()
         return (hub, store, request)
     }

@@ -51,17 +51,6 @@ import Testing
         }
     }
 
-    /// A store that has the description of the hub's model, and none of its shards.
-    private func unfetched(from hub: any ModelOrigin) throws -> Store {
-        let store = try Store(at: directory("store"), create: true)
-        store.register(scheme: "made") { _ in hub }
-        var request = try PullRequest("org/model")
-        request.origin = hub.url
-        request.selection = FetchSelection.nothing
-        #expect(try !store.pullBlocking(request).complete)
-        return store
-    }
-
     @Test("a fetch ends when a range fails for which all buffers wait")
     func failure() throws {
         var model = TestModel(layers: 1)
@@ -71,7 +60,7 @@ import Testing
         try model.write(to: directory("model"))
         let hub = FailingHub(
             RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors"))))
-        let store = try unfetched(from: hub)
+        let store = try Store(at: directory("store"), unfetchedFrom: hub)
         var request = try PullRequest("org/model")
         request.origin = hub.url
         hub.arm()
@@ -91,7 +80,7 @@ import Testing
         model.tensors.append(.init(name: "model.layers.1.large.weight", dtype: "U8", shape: [16 << 20]))
         try model.write(to: directory("model"))
         let hub = RecordingHub(path: "model.safetensors", bytes: try contents(directory("model/model.safetensors")))
-        let store = try unfetched(from: hub)
+        let store = try Store(at: directory("store"), unfetchedFrom: hub)
         let revision = try store.revision("org/model")
         try revision.fetch(FetchSelection(layers: 1...1), Work())
         let shards = try store.catalog.read { db in

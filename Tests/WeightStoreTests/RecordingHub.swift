@@ -1,4 +1,5 @@
 import Synchronization
+import Testing
 import WeightStore
 
 /// A hub with one model of one file, which records the ranges that are read.
@@ -45,5 +46,17 @@ final class RecordingHub: ModelOrigin {
             ranges.withLock { $0.append(range) }
             try bytes.withUnsafeBytes { try body(piece.shardOffset, UnsafeRawBufferPointer(rebasing: $0[range])) }
         }
+    }
+}
+
+extension Store {
+    /// A new store that has the description of a hub's model, `org/model`, and none of its shards.
+    convenience init(at path: String, unfetchedFrom hub: any ModelOrigin) throws {
+        try self.init(at: path, create: true)
+        register(scheme: "made") { _ in hub }
+        var request = try PullRequest("org/model")
+        request.origin = hub.url
+        request.selection = FetchSelection.nothing
+        #expect(try !pullBlocking(request).complete)
     }
 }
