@@ -83,7 +83,7 @@ final class PieceReader: Sendable {
         if way == .hugePages, !hasAdvice.exchange(true, ordering: .relaxed) { memory.preferHugePages(range) }
         if try isCached(part) {
             // It is mapped, and read only if it was read ahead.
-            return try recent.exist() ? populate(part) : memory.populate(part)
+            return try recent.exist() ? populate(part) : mapCached(part)
         }
         recent.add()
         try populate(part)
@@ -98,6 +98,20 @@ final class PieceReader: Sendable {
         case .hugePages:
             try mapped.memory.populate(part)
             mapped.memory.touch(part)
+        }
+    }
+
+    /// Maps pages that seem to be cached.
+    private func mapCached(_ part: Range<Int>) throws(FileError) {
+        let memory = mapped.memory
+        // A page that is not cached must be read here, where an error of the disk is reported.
+        let start = memory.fileOffset + part.lowerBound
+        if way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path),
+            file.isCached(start..<start + part.count)
+        {
+            try memory.populateCached(part)
+        } else {
+            try memory.populate(part)
         }
     }
 

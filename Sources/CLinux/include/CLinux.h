@@ -35,6 +35,10 @@ int clinux_is_clock_synchronized(void);
 /// `FICLONERANGE` of `ioctl(2)`: a range of `target` shares the blocks of a range of `source`. Returns 0, or the `errno`.
 int clinux_clone_range(int target, int64_t target_offset, int source, int64_t source_offset, int64_t count);
 
+/// `cachestat(2)` (Linux 6.5): the number of pages of a range that are in the page cache, or -1 with `errno` set. Linux 6.14 and
+/// newer answer only for files that the process owns or may write.
+int64_t clinux_cached_pages(int file, int64_t offset, int64_t count);
+
 /// Limits the memory that `malloc` keeps after it was freed, in a process with many threads that each use large buffers for a
 /// short time: at most four arenas, and buffers of 256 KiB or more are returned to the kernel at once. The corresponding C
 /// function is `mallopt`.

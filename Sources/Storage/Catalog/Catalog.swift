@@ -28,6 +28,8 @@ import Synchronization
 package final class Catalog: Sendable {
     package let path: String
     private let readers: DatabasePool
+    /// Whether a read uses the first connection of `readers`, which is read-only, too.
+    private let isFirstReading = Atomic<Bool>(false)
     /// Nil if the store can only be read.
     private let writeLock: WriteLock?
     private let access: StoreAccess
@@ -89,7 +91,7 @@ package final class Catalog: Sendable {
         readers = try Self.translating(path) {
             try DatabasePool(path: readable.name, configuration: Self.configuration(readonly: true, trace: trace))
         }
-        let state = try readAtOpening { db in
+        let state = try read { db in
             // Begins the snapshot. Otherwise another process may make the table of migrations between the failed read of it
             // and GRDB's check that it does not exist, and the opening would fail.
             _ = try Row.fetchOne(db, sql: "PRAGMA schema_version")
@@ -105,6 +107,7 @@ package final class Catalog: Sendable {
             }
             logger?.notice("\(path): made by an older version; migrating it once")
             try Self.migrate(path, under: writeLock, wait, leases, logger)
+            readers.writeWithoutTransaction { $0.clearSchemaCache() }
         }
     }
 
@@ -140,11 +143,15 @@ package final class Catalog: Sendable {
         }
     }
 
-    /// As ``read(_:)``, for the few reads with which a store opens: they use the connection that the pool has at once, and
-    /// which is read-only, too. A further one would parse the schema again, before anything needs it.
-    package func readAtOpening<Result>(_ body: (Database) throws -> Result) throws -> Result {
+    /// Runs `body` in one transaction on a read-only connection.
+    ///
+    /// Reads that follow each other use the connection that the pool has at once. Each further one parses the schema again,
+    /// so it is made for reads at the same time only.
+    package func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try Self.translating(path) {
-            try readers.writeWithoutTransaction { db in
+            if isFirstReading.exchange(true, ordering: .acquiring) { return try readers.read(body) }
+            defer { isFirstReading.store(false, ordering: .releasing) }
+            return try readers.writeWithoutTransaction { db in
                 var result: Result?
                 try db.inTransaction(.deferred) {
                     result = try body(db)
@@ -153,11 +160,6 @@ package final class Catalog: Sendable {
                 return result!
             }
         }
-    }
-
-    /// Runs `body` on a read-only connection.
-    package func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
-        try Self.translating(path) { try readers.read(body) }
     }
 
     /// Runs `body` in one IMMEDIATE transaction under the write lock.

@@ -186,7 +186,7 @@ package final class AccessLog: Sendable {
 
     private static func isRecording(_ catalog: Catalog) -> Bool {
         // A damaged setting does not keep a store from opening, so that it can be set again.
-        (try? catalog.readAtOpening(AccessRecorder.isOn)) ?? false
+        (try? catalog.read(AccessRecorder.isOn)) ?? false
     }
 
     private static func save(_ uses: Uses, _ db: Database) throws {

@@ -220,7 +220,7 @@ public final class Store: Sendable {
     /// Writes the marker in `blobs/` at the first open. If that fails, the store opens: a deletion tries again, and is
     /// refused without the marker.
     private static func establishIdentity(_ catalog: Catalog, _ blobs: BlobDirectory, _ logger: Logger) throws {
-        if try catalog.readAtOpening(StoreIdentity.isMarked) { return }
+        if try catalog.read(StoreIdentity.isMarked) { return }
         do {
             try catalog.write(within: .seconds(2)) { db in try StoreIdentity.establish(blobs, db) }
         } catch StorageError.busy {
