@@ -77,11 +77,11 @@ import Testing
         let tier = TierState(
             name: "disk", label: "Disk", limit: 100, used: 80,
             parts: [.init(kind: .pinned, bytes: 30), .init(kind: .onlyCopy, bytes: 50), .init(kind: .free, bytes: 20)],
-            marks: [.init(label: "low 85 %", bytes: 85), .init(label: "high 95 %", bytes: 95)], health: .warning,
+            marks: [.init(label: "low 85%", bytes: 85), .init(label: "high 95%", bytes: 95)], health: .warning,
             reasons: ["above <all>"], notes: [])
         let text = TierSection.html([tier], []).text
         #expect(text.contains("aria-label=\"Disk: 30 B pinned, 50 B only copy, 20 B free\""))
         #expect(
-            text.contains("warning: above &lt;all&gt;") && text.contains("low 85 %") && text.contains("80 B of 100 B"))
+            text.contains("warning: above &lt;all&gt;") && text.contains("low 85%") && text.contains("80 B of 100 B"))
     }
 }
