@@ -94,7 +94,7 @@ import Testing
         let removed = try tool("rm", "org/model", "--yes")
         try #require(removed.status == 0, "\(removed.errors)")
         for path in paths {
-            try #require(FileSystem.isAbsent(path))
+            try #require(try FileSystem.isAbsent(path))
             try makeDirectory(path)
         }
         try importModel()
