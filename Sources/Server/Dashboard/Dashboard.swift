@@ -21,9 +21,11 @@ struct Dashboard: Sendable {
     private let hasFleet: Bool
     private let logger: Logger
     private let streams = Shared(Atomic<Int>(0))
+    private let readers: ModelPageReaders
 
     init(_ data: DashboardData, logger: Logger) {
         self.data = data
+        readers = ModelPageReaders(data)
         self.logger = logger
         hasFleet = data.fleet != nil
     }
@@ -201,7 +203,7 @@ struct Dashboard: Sendable {
             fields: [
                 .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
                 .xContentTypeOptions: "nosniff",
-            ], body: .updates(DashboardUpdates(data, model: model, streams: streams)))
+            ], body: .updates(DashboardUpdates(data, model: model, streams: streams, readers: readers)))
     }
 }
 
