@@ -48,7 +48,7 @@ extension FleetError: CustomStringConvertible {
         case .inconsistent(let place, let finding):
             "\(place): \(finding). Objects of the bucket are lost or outdated; nothing was changed. Restore them, for example from their older versions in the bucket."
         case .removesTooMuch(let origin, let shards, let all, let bytes, let allowed):
-            "\(origin): the collection would remove \(shards) of \(all) shards, \(Quantity.bytes(bytes)), which is more than \(Quantity.number(100 * allowed)) % of them. Nothing was removed. Check that the bucket's models are complete, then allow a larger share."
+            "\(origin): the collection would remove \(shards) of \(all) shards, \(Quantity.bytes(bytes)), which is more than \(Quantity.percent(allowed)) of them. Nothing was removed. Check that the bucket's models are complete, then allow a larger share."
         }
     }
 }

@@ -51,18 +51,22 @@ package enum Quantity {
         return seconds < 60 ? "just now" : "\(self.seconds(seconds)) ago"
     }
 
-    /// A fraction of 1 as a percentage with at most two digits that count: `8.2 %`, `0.04 %`, `100 %`.
-    package static func percent(_ fraction: Double) -> String {
+    /// A fraction of 1 as a percentage with at most two digits that count: `8.2%`, `0.04%`, `100%`. There is no space before
+    /// the sign, as in the shares that the command line accepts (``parseShare(_:)``).
+    ///
+    /// - Parameter decimals: the number of decimals; as many as count if nil.
+    package static func percent(_ fraction: Double, decimals: Int? = nil) -> String {
         let percent = fraction * 100
-        guard percent.isFinite else { return "– %" }
-        if percent > 0, percent < 0.01 { return "< 0.01 %" }
+        guard percent.isFinite else { return "–%" }
+        if let decimals { return String(format: "%.\(decimals)f%%", percent) }
+        if percent > 0, percent < 0.01 { return "< 0.01%" }
         let digits = percent >= 9.95 ? 0 : percent >= 0.995 ? 1 : 2
         var text = String(format: "%.\(digits)f", percent)
         if text.contains(".") {
             while text.hasSuffix("0") { text.removeLast() }
             if text.hasSuffix(".") { text.removeLast() }
         }
-        return text + " %"
+        return text + "%"
     }
 
     /// A number without a unit, to three significant digits.

@@ -67,6 +67,43 @@ import Testing
         #expect(try tool("gc").status == 0)
     }
 
+    @Test(
+        "a directory or FIFO in place of an evicted shard's blob does not stop its fetch: the directory is moved to quarantine",
+        arguments: [false, true])
+    func evictedShard(isDirectory: Bool) throws {
+        let path = try blob()
+        let origin = try tool("origin", "add", "org/model", "file://\(directory("model"))")
+        try #require(origin.status == 0, "\(origin.errors)")
+        let evicted = try tool("evict", "--down-to", "0")
+        try #require(evicted.status == 0, "\(evicted.errors)")
+        #expect(try FileSystem.isAbsent(path))
+        if isDirectory { try makeDirectory(path) } else { #expect(mkfifo(path, 0o644) == 0) }
+        let exported = try tool("export", "org/model", directory("out"))
+        #expect(exported.status == 0, "\(exported.errors)")
+        #expect(exported.errors.isEmpty)
+        #expect(try FileSystem.status(path, following: false)?.isFile == true)
+        let quarantined = isDirectory ? [FileSystem.name(of: path)] : []
+        #expect(try FileSystem.entries(directory("store/quarantine")) == quarantined)
+        if isDirectory { #expect(FileSystem.exists(directory("store/quarantine/\(quarantined[0])/inner"))) }
+        #expect(try tool("verify").status == 0)
+    }
+
+    @Test("a directory in place of the blob of a shard or manifest without a row does not stop its import")
+    func imported() throws {
+        let paths = [try blob(), try blob(".manifest")]
+        let removed = try tool("rm", "org/model", "--yes")
+        try #require(removed.status == 0, "\(removed.errors)")
+        for path in paths {
+            try #require(try FileSystem.isAbsent(path))
+            try makeDirectory(path)
+        }
+        try importModel()
+        for path in paths { #expect(try FileSystem.status(path, following: false)?.isFile == true) }
+        #expect(
+            try FileSystem.entries(directory("store/quarantine")) == paths.map { FileSystem.name(of: $0) }.sorted())
+        #expect(try tool("verify").status == 0)
+    }
+
     @Test("gc leaves directories that the store has not made, names each once, does the rest, and ends with 0")
     func directories() throws {
         let shard = try blob()

@@ -54,7 +54,7 @@ import Testing
         ])
     func coordinates(value: Double, text: String) { #expect(Coordinate.text(value) == text) }
 
-    @Test("a label of the map is as long as its tile has room for, and shorter on a phone; its title is whole")
+    @Test("a label of the map is as long as its tile has room for on its screen; its title is whole")
     func tileLabels() throws {
         let name = "organization/a-model-with-a-name-of-many-words"
         let tiles = [("organization/large", 900), (name, 100)].map { name, bytes in
@@ -62,14 +62,63 @@ import Testing
                 name: name, detail: "", bytes: bytes, absent: 0, heat: 0, isShared: false, link: nil)
         }
         let text = MapSection.html(MapLevel(title: "All models", path: [], tiles: tiles, merged: 0)).text
-        let labels = text.matches(of: /<text class="tile-name([^"]*)"[^>]*>([^<]*)</).map {
-            (String($0.1), String($0.2))
+        let pictures = text.split(separator: "<svg class=\"map ").dropFirst()
+        try #require(pictures.count == 2)
+        let labels = pictures.map { picture in
+            picture.matches(of: /<text class="tile-name"[^>]*>([^<]*)</).map { String($0.1) }
         }
-        #expect(labels.first?.0 == "" && labels.first?.1 == "organization/large")
-        let shortened = labels.first { $0.0 == " wide-screen" }
-        let wide = try #require(shortened).1
-        #expect(wide.contains("…") && wide.count < name.count)
-        #expect(!labels.contains { $0.1 == name } && text.contains("<title>\(name): 100 B"))
+        #expect(labels.allSatisfy { $0.first == "organization/large" && $0.count == 2 }, "\(labels)")
+        #expect(labels[0].last?.contains("…") == true && labels[1].last == name)
+        #expect(text.contains("<title>\(name): 100 B"))
+    }
+
+    /// The tiles of a level, in MB.
+    private func level(_ sizes: [Int], from start: Int = 0) -> MapLevel {
+        let tiles = sizes.enumerated().map { number, size in
+            MapLevel.Tile(
+                name: "org/model-\(number)", detail: "", bytes: size * 1_000_000, absent: 0, heat: 0, isShared: false,
+                link: "/disk?model=org/model-\(number)")
+        }
+        return MapLevel(title: "All models", path: [], tiles, from: start, at: "/disk")
+    }
+
+    /// The sizes of the tiles of a level.
+    private static let sizes: [[Int]] = {
+        let equal = [Int](repeating: 1000, count: 1000)
+        let unequal: [Int] = (0..<1000).map { 100_000 / ($0 + 1) + 1 }
+        let oneLarge = [1_000_000] + [Int](repeating: 1, count: 300)
+        let doubled: [Int] = (0..<12).map { 1 << $0 }
+        return [equal, unequal, oneLarge, doubled, [1_000_000, 1], [5]]
+    }()
+
+    @Test(
+        "each rectangle of the map can be touched, and the last one leads to the others, until all were shown",
+        arguments: Self.sizes)
+    func touch(sizes: [Int]) throws {
+        for screen in [MapLayout.Screen.phone, .wide] {
+            var (start, names) = (0, [String]())
+            while true {
+                let layout = MapLayout(level(sizes, from: start), on: screen)
+                let boxes = layout.tiles.map(\.box)
+                #expect(boxes.allSatisfy { min($0.width, $0.height) >= 24 }, "\(start)")
+                #expect(layout.tiles.allSatisfy { $0.tile.link != nil })
+                let last = try #require(layout.tiles.last).tile
+                let rest = try #require(last.link).wholeMatch(of: #/.disk\?from=([0-9]+)/#).flatMap { Int($0.1) }
+                names += layout.tiles.map(\.tile.name).filter { !$0.hasSuffix(" others") }
+                guard let rest else { break }
+                #expect(last.name == "\(sizes.count - names.count) others" && rest == names.count)
+                start = rest
+            }
+            #expect(names.count == sizes.count && Set(names).count == names.count)
+        }
+    }
+
+    @Test("a page of the map names its place, and leads back to the first one")
+    func page() {
+        let text = MapSection.html(level(Array(repeating: 1000, count: 1000), from: 240)).text
+        #expect(text.contains("<a href=\"/disk\" data-map>All models</a>") && text.contains("from number 241"))
+        #expect(text.contains("except for the last one"))
+        #expect(!MapSection.html(level([3, 2, 1])).text.contains("except for the last one"))
     }
 
     @Test("a bar says in words what its parts are, and names its marks")
@@ -77,11 +126,11 @@ import Testing
         let tier = TierState(
             name: "disk", label: "Disk", limit: 100, used: 80,
             parts: [.init(kind: .pinned, bytes: 30), .init(kind: .onlyCopy, bytes: 50), .init(kind: .free, bytes: 20)],
-            marks: [.init(label: "low 85 %", bytes: 85), .init(label: "high 95 %", bytes: 95)], health: .warning,
+            marks: [.init(label: "low 85%", bytes: 85), .init(label: "high 95%", bytes: 95)], health: .warning,
             reasons: ["above <all>"], notes: [])
         let text = TierSection.html([tier], []).text
         #expect(text.contains("aria-label=\"Disk: 30 B pinned, 50 B only copy, 20 B free\""))
         #expect(
-            text.contains("warning: above &lt;all&gt;") && text.contains("low 85 %") && text.contains("80 B of 100 B"))
+            text.contains("warning: above &lt;all&gt;") && text.contains("low 85%") && text.contains("80 B of 100 B"))
     }
 }

@@ -199,6 +199,9 @@ struct DashboardTests {
         let shards = try await server.get("/disk?model=org/base&layer=1")
         #expect(shards.status == 200 && shards.text.contains("aria-current=\"true\">layer 1"))
         #expect(try await server.get("/disk?model=org/base&layer=none").text.contains("outside layers"))
+        let next = try await server.get("/api/weightstore/disk?from=1").object()["tiles"] as? [[String: Any]]
+        #expect(next?.count == tiles.count - 1)
+        #expect(try await server.get("/disk?from=x").status == 404)
         for layer in ["first", "-1", "99999999999999999999"] {
             #expect(try await server.get("/disk?model=org/base&layer=\(layer)").status == 404)
         }

@@ -32,6 +32,18 @@ struct QuantityParsingTests {
         ] as [(String, Double?)])
     func shares(text: String, share: Double?) { #expect(Quantity.parseShare(text) == share) }
 
+    @Test("a percentage is written as it is typed, without a space")
+    func percentages() {
+        for percent in 1...100 {
+            let text = Quantity.percent(Double(percent) / 100)
+            #expect(text == "\(percent)%" && Quantity.parseShare(text) == Double(percent) / 100)
+        }
+        #expect(
+            Quantity.percent(0) == "0%" && Quantity.percent(0.082) == "8.2%" && Quantity.percent(0.00001) == "< 0.01%")
+        #expect(Quantity.percent(0.995, decimals: 1) == "99.5%" && Quantity.percent(1, decimals: 2) == "100.00%")
+        #expect(Quantity.percent(.nan) == "–%")
+    }
+
     @Test(
         "ranges",
         arguments: [

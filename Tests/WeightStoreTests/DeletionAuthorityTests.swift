@@ -183,7 +183,7 @@ import Testing
         let shard = try #require(try present(in: store).last)
         try store.catalog.write { db in
             try ShardTable.mark(shard.digest, as: .quarantined, db)
-            try store.moveToQuarantine(.init(digest: shard.digest, kind: .shard))
+            try store.blobs.moveToQuarantine(.init(digest: shard.digest, kind: .shard))
         }
         let summary = try store.verifyBlocking()
         #expect(summary.reinstated == 1 && summary.known.isEmpty)

@@ -25,6 +25,8 @@ import Testing
         #expect(try events(.refMoved).map(\.detail) == ["org/model@~1", "org/model@~1", "removed"])
         try store.setQuota(Quota(bytes: 1 << 40))
         #expect(try events(.quotaChanged).map(\.bytes) == [1 << 40])
+        try store.setQuota(Quota(bytes: 1 << 40, high: 0.29, low: 0.07))
+        #expect(try events(.quotaChanged).last?.detail == "evicts above 29% down to 7%, by lru")
         try store.remove(["org/model"])
         let removed = try #require(try events(.removed).last)
         #expect(removed.count == 1 && removed.countText == "1 revision" && removed.bytes ?? 0 > 1_000_000)

@@ -197,6 +197,32 @@ import Testing
         #expect(counts == [1, 1, 1, 1, 1])
     }
 
+    @Test("a rebuild keeps the row of a model of which all revisions are lost: no version number is used again")
+    func lostModel() throws {
+        func importModel(_ text: String, into store: Store) throws {
+            try directory.write(Array(text.utf8), to: "model/one.bin")
+            var request = ImportRequest(source: directory("model"), name: "org/model")
+            request.mustBeModel = false
+            try store.importModelBlocking(request)
+        }
+        do {
+            let store = try Store(at: directory("store"), create: true)
+            for text in ["one", "two"] { try importModel(text, into: store) }
+        }
+        let blobs = BlobDirectory(root: directory("store") + "/blobs")
+        for name in try BlobDirectory.fanOut.flatMap({ try blobs.contents($0).blobs }) where name.kind == .manifest {
+            try FileSystem.remove(blobs.path(name.digest, .manifest))
+        }
+        let summary = try Store.rebuildBlocking(at: directory("store"))
+        #expect(summary.models == 1 && summary.revisions == 0)
+        #expect(summary.lost.map(\.revision) == ["org/model@~1", "org/model@~2"])
+        let store = try Store(at: directory("store"))
+        try importModel("three", into: store)
+        #expect(try store.revision("org/model@~3").digest == store.revision("org/model").digest)
+        try store.remove(["org/model"])
+        #expect(try store.catalog.read { db in try ModelTable.count(db) } == 0)
+    }
+
     @Test("a shard that a manifest lists twice is no orphan after a rebuild, whichever line its extents name")
     func listedTwice() throws {
         let source = directory("twice.bin")

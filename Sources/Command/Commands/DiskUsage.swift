@@ -40,10 +40,10 @@ struct DiskUsage: ParsableCommand {
         usage.models = listing.rows
         if options.json { return try Terminal.write(json: usage) }
         let here = usage.logicalStored
-        let share = here > 0 ? Int(saturating: (Double(usage.saved) / Double(here) * 100).rounded()) : 0
+        let share = Quantity.percent(here > 0 ? Double(usage.saved) / Double(here) : 0)
         try Terminal.write(
             listing.table + "\(Quantity.bytes(here)) of files in \(Quantity.bytes(usage.stored)) of shards: "
-                + "\(Quantity.bytes(usage.saved)) (\(share)%) saved"
+                + "\(Quantity.bytes(usage.saved)) (\(share)) saved"
                 + (usage.orphaned > 0 ? "; \(Quantity.bytes(usage.orphaned)) unreferenced" : "")
                 + (usage.evicted > 0 ? "; \(Quantity.bytes(usage.evicted)) evicted" : "")
                 + (usage.kv > 0 ? "; and \(Quantity.bytes(usage.kv)) of KV blocks" : "") + "\n")

@@ -120,9 +120,7 @@ extension EvictionSummary {
 extension DiskGauge {
     var text: String {
         var text = "stored     \(Quantity.bytes(bytes)) in \(Quantity.count(shards, "shard"))"
-        if let limit = quota.bytes {
-            text += ", \(Int(saturating: (Double(bytes) / Double(limit) * 100).rounded()))% of the quota"
-        }
+        if let limit = quota.bytes { text += ", \(Quantity.percent(Double(bytes) / Double(limit))) of the quota" }
         return text + """
 
             evictable  \(Quantity.bytes(evictable)): every holder has an origin for these shards, and no process uses them

@@ -99,9 +99,7 @@ struct KVDrop: ParsableCommand {
 extension KVGauge {
     var text: String {
         var text = "stored     \(Quantity.bytes(bytes)) in \(Quantity.count(blocks, "KV block"))"
-        if let limit = quota.bytes {
-            text += ", \(Int(saturating: (Double(bytes) / Double(limit) * 100).rounded()))% of the quota"
-        }
+        if let limit = quota.bytes { text += ", \(Quantity.percent(Double(bytes) / Double(limit))) of the quota" }
         return text + """
 
             superseded \(Quantity.bytes(superseded)): of revisions that a newer version has replaced; evicted first

@@ -49,8 +49,7 @@ struct QuotaCommand: ParsableCommand {
 
 extension Quota {
     fileprivate var text: String {
-        func percent(_ share: Double) -> String { "\(Int(saturating: (share * 100).rounded()))%" }
-        let watermarks = "eviction by \(policy) from \(percent(high)) down to \(percent(low))"
+        let watermarks = "eviction by \(policy) from \(Quantity.percent(high)) down to \(Quantity.percent(low))"
         return "quota      \(bytes.map { "\(Quantity.bytes($0)), \(watermarks)" } ?? "none")\n"
     }
 }

@@ -59,8 +59,8 @@ struct Status: ParsableCommand {
             let share = limit > 0 ? Double(disk.bytes) / Double(limit) : 1
             let style: Terminal.Style? = share > 1 ? .red : share > disk.quota.high ? .yellow : nil
             let line =
-                "\(bar(share, disk.quota)) \(percent(share)) of the quota of \(Quantity.bytes(limit)); "
-                + "evicts above \(percent(disk.quota.high)), down to \(percent(disk.quota.low))"
+                "\(bar(share, disk.quota)) \(Quantity.percent(share)) of the quota of \(Quantity.bytes(limit)); "
+                + "evicts above \(Quantity.percent(disk.quota.high)), down to \(Quantity.percent(disk.quota.low))"
             text += "quota      \(style.map { Terminal.styled(line, $0) } ?? line)\n"
         } else {
             text += "quota      none\n"
@@ -87,8 +87,6 @@ struct Status: ParsableCommand {
         return "\(Quantity.age(job.started)), \(end) in \(Quantity.seconds(job.seconds))"
             + (job.message.isEmpty ? "" : ": \(job.message)")
     }
-
-    private static func percent(_ share: Double) -> String { "\(Int(saturating: (share * 100).rounded()))%" }
 
     /// The share of the quota in 20 cells, with marks at the watermarks.
     private static func bar(_ share: Double, _ quota: Quota) -> String {

@@ -104,7 +104,7 @@ struct Top: ParsableCommand {
 
     /// `99.5%`; `-` without uses.
     private static func ratio(_ hits: Double, _ misses: Double) -> String {
-        hits + misses > 0 ? String(format: "%.1f%%", 100 * hits / (hits + misses)) : "-"
+        hits + misses > 0 ? Quantity.percent(hits / (hits + misses), decimals: 1) : "-"
     }
 
     /// The budget in 20 cells: leased, evictable, being loaded, free.

@@ -75,16 +75,15 @@ struct CurveDrawing {
     }
 
     private var table: String {
+        func percent(_ ratio: Double) -> String { Quantity.percent(ratio, decimals: 2) }
         var lines = [["QUOTA"] + curve.lines.map(\.name)]
         for index in quotas.indices {
             lines.append(
                 [Quantity.bytes(quotas[index])]
                     + curve.lines.map { line in
                         curve.isPrefixTrace
-                            ? String(format: "%.2f%%", (1 - line.points[index].missRatio) * 100)
-                            : String(
-                                format: "%.2f%% %.2f%%", line.points[index].missRatio * 100,
-                                line.points[index].byteMissRatio * 100)
+                            ? percent(1 - line.points[index].missRatio)
+                            : percent(line.points[index].missRatio) + " " + percent(line.points[index].byteMissRatio)
                     })
         }
         let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }

@@ -150,7 +150,7 @@ final class ProgressReport {
         let plural = if case .things(let name) = unit { " \(name)" } else { "" }
         return (
             share,
-            "\(Int(share * 100))%  \(unit.text(done)) of \(unit.text(total))\(plural)"
+            "\(Quantity.percent((share * 100).rounded(.down) / 100))  \(unit.text(done)) of \(unit.text(total))\(plural)"
                 + "  \(unit.text(rate))/s"
                 + (share < 1 && rate > 0 ? "  \(Quantity.seconds(max(left, 1))) left" : "")
                 + (name.isEmpty ? "" : "  \(name)")

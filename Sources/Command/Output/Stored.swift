@@ -10,12 +10,13 @@ struct Stored {
         if sizes.damaged > 0 {
             text = "damaged"
         } else if sizes.absent == 0 {
-            text = "100%"
+            text = Quantity.percent(1)
         } else if here == 0 {
             text = "-"
         } else {
             // Neither all nor nothing, however small the rest is.
-            text = "\(min(max(Int(saturating: Double(here) / Double(sizes.bytes) * 100), 1), 99))%"
+            let whole = (Double(here) / Double(sizes.bytes) * 100).rounded(.down)
+            text = Quantity.percent(min(max(whole, 1), 99) / 100)
         }
     }
 }

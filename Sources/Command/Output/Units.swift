@@ -52,5 +52,5 @@ struct Share: ExpressibleByArgument {
     }
 
     /// The percentage: `5%`.
-    var defaultValueDescription: String { String(format: "%g%%", fraction * 100) }
+    var defaultValueDescription: String { Quantity.percent(fraction) }
 }

@@ -21,9 +21,11 @@ struct Dashboard: Sendable {
     private let hasFleet: Bool
     private let logger: Logger
     private let streams = Shared(Atomic<Int>(0))
+    private let readers: ModelPageReaders
 
     init(_ data: DashboardData, logger: Logger) {
         self.data = data
+        readers = ModelPageReaders(data)
         self.logger = logger
         hasFleet = data.fleet != nil
     }
@@ -123,15 +125,18 @@ struct Dashboard: Sendable {
     }
 
     private func level(_ query: Query) async throws -> MapLevel {
-        guard let model = query["model"], !model.isEmpty else { return MapLevel(models: try await data.map.value) }
+        guard let start = Int(decimal: query["from"] ?? "0") else { throw HubError.noPage }
+        guard let model = query["model"], !model.isEmpty else {
+            return MapLevel(models: try await data.map.value, from: start)
+        }
         guard let layer = query["layer"] else {
-            return MapLevel(layers: try await data.map(of: model, depth: .layers), of: model)
+            return MapLevel(layers: try await data.map(of: model, depth: .layers), of: model, from: start)
         }
         let number = Int(decimal: layer)
         guard number != nil || layer == MapLevel.outside else { throw HubError.noPage }
         return MapLevel(
             shards: try await data.map(of: model, depth: .shards), of: model, layer: number,
-            holding: try await data.contents(ofLayer: number, of: model))
+            holding: try await data.contents(ofLayer: number, of: model), from: start)
     }
 
     private func json(_ section: DashboardSection, _ query: Query) async throws -> Answer {
@@ -201,7 +206,7 @@ struct Dashboard: Sendable {
             fields: [
                 .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store",
                 .xContentTypeOptions: "nosniff",
-            ], body: .updates(DashboardUpdates(data, model: model, streams: streams)))
+            ], body: .updates(DashboardUpdates(data, model: model, streams: streams, readers: readers)))
     }
 }
 

@@ -25,33 +25,26 @@ struct DashboardUpdates: Sendable {
     private static let silence = Duration.seconds(15)
     /// The looks in a row that fail before a section shows the reason. A busy catalog is read again at the next one.
     private static let mostFailures = 3
-    /// The page of a model in use changes all the time: between two readings, a stream rests for this multiple of a reading.
-    private static let rest = 10
-    /// The page of a model is read again after this time also if nothing has changed: it has ages.
-    private static let longestAge = Duration.seconds(60)
 
     private struct Section: Encodable {
         let id: String
         let html: String
     }
 
-    /// The page of a model when it was read.
-    private struct ModelReading {
-        let state: DashboardData.ModelState
-        let time: ContinuousClock.Instant
-        /// How long the reading took.
-        let duration: Duration
-    }
-
     private let data: DashboardData
     private let model: String?
     private let streams: Shared<Atomic<Int>>
+    private let readers: ModelPageReaders
 
-    /// - Parameter model: the model whose page is sent; nil for the sections of `/`.
-    init(_ data: DashboardData, model: String?, streams: Shared<Atomic<Int>>) {
+    /// - Parameters:
+    ///   - model: the model whose page is sent; nil for the sections of `/`.
+    ///   - streams: the number of streams of the server.
+    ///   - readers: those of the server, for its streams together.
+    init(_ data: DashboardData, model: String?, streams: Shared<Atomic<Int>>, readers: ModelPageReaders) {
         self.data = data
         self.model = model
         self.streams = streams
+        self.readers = readers
     }
 
     /// Sends events until the client disconnects or the server stops.
@@ -65,12 +58,14 @@ struct DashboardUpdates: Sendable {
             return try await send(ByteBuffer(string: "retry: 30000\n\n"))
         }
         try await send(ByteBuffer(string: "retry: 3000\n\n"))
-        let end = ContinuousClock.now + Self.longest
+        let reader = model.map { readers.begin($0) }
+        defer { if let model { readers.end(model) } }
+        let start = ContinuousClock.now
+        let end = start + Self.longest
         var lastSent = ContinuousClock.now
         var sent: [String: String] = [:]
         var models: [ModelRow]?
         var failures: [String: Int] = [:]
-        var reading: ModelReading?
         while ContinuousClock.now < end, !Task.isShuttingDownGracefully {
             // Before the sections: who has received these hears of every later change of the models. A failure is tried again.
             if model == nil, let rows = try? await data.models.value {
@@ -81,7 +76,7 @@ struct DashboardUpdates: Sendable {
                 models = rows
             }
             let sections =
-                if let model { await page(of: model, &reading, &failures) } else { await overview(&failures) }
+                if let reader { await page(reader, since: start, &failures) } else { await overview(&failures) }
             for section in sections where sent[section.id] != section.html {
                 sent[section.id] = section.html
                 let text = try JSONEncoder().encode(section)
@@ -118,27 +113,18 @@ struct DashboardUpdates: Sendable {
         ].compactMap(\.self)
     }
 
-    /// The page of a model, unless it is as before. Its failures are those of a section of `/`.
+    /// The page of a model. Its failures are those of a section of `/`.
     private func page(
-        of model: String, _ reading: inout ModelReading?, _ failures: inout [String: Int]
+        _ reader: ModelPageReader, since start: ContinuousClock.Instant, _ failures: inout [String: Int]
     ) async -> [Section] {
         do {
-            let state = try await data.state(of: model)
-            let start = ContinuousClock.now
-            if let reading {
-                let pause = reading.state == state ? Self.longestAge : reading.duration * Self.rest
-                if reading.time + pause > start { return [] }
-            }
-            let html = ModelPage.body(try await data.details(of: model))
-            reading = ModelReading(state: state, time: .now, duration: .now - start)
+            let html = try await reader.html(since: start)
             failures[ModelPage.element] = nil
-            return [Section(id: ModelPage.element, html: html.text)]
+            return [Section(id: ModelPage.element, html: html)]
         } catch StorageError.notFound {
-            (reading, failures[ModelPage.element]) = (nil, nil)
+            failures[ModelPage.element] = nil
             return [Section(id: ModelPage.element, html: "<p class=\"nothing\">The model was removed.</p>")]
         } catch {
-            // The next reading is sent, even if the state is as before.
-            reading = nil
             return failure(error, of: ModelPage.element, &failures).map { [$0] } ?? []
         }
     }

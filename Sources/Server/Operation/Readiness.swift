@@ -51,7 +51,7 @@ struct Readiness: Encodable {
                 if share > rules.mostDamaged {
                     reasons.append(
                         "\(totals.damaged.shards) shards with \(Quantity.bytes(lost)) are damaged or missing, more than "
-                            + "\(rules.mostDamaged * 100) % of the weights")
+                            + "\(Quantity.percent(rules.mostDamaged)) of the weights")
                 }
                 if namesShards {
                     damaged = try store.damagedShards().map { Shard(digest: $0.digest.hex, revisions: $0.revisions) }

@@ -100,7 +100,7 @@ package struct BlobDirectory: Sendable {
     /// of the transaction that inserts their rows.
     ///
     /// An existing file without a row remains from a crash and may be incomplete (a rename can survive a power cut that
-    /// its data does not), so it is replaced.
+    /// its data does not), so it is replaced. A directory in its place is moved to `quarantine/`.
     ///
     /// The directories are synced at the same time, after all renames, and `root` before them if one of them is new.
     ///
@@ -111,7 +111,34 @@ package struct BlobDirectory: Sendable {
         for directory in missing { try StoreFile.createDirectoryUnsynced(directory) }
         // Before a rename can fail: the next attempt finds the directories, and does not sync their parent.
         if !missing.isEmpty { try FileSystem.syncDirectory(root) }
-        for (file, name) in staged { try file.rename(to: path(name.digest, name.kind)) }
+        for (file, name) in staged { try rename(file, to: name) }
         if durable { try ParallelWork.run(directories) { try FileSystem.syncDirectory($0) } }
+    }
+
+    /// - Throws: ``FileError/notRegular(path:found:)`` if the path has a directory that cannot be moved.
+    private func rename(_ file: StagedFile, to name: Name) throws {
+        let path = path(name.digest, name.kind)
+        do {
+            try file.rename(to: path)
+        } catch FileError.system(_, _, EISDIR) {
+            // A rename replaces every other foreign entry. A directory may have contents, which are not the store's.
+            do {
+                try moveToQuarantine(name)
+            } catch FileError.system {
+                throw FileError.notRegular(path: path, found: "a directory")
+            }
+            try file.rename(to: path)
+        }
+    }
+
+    /// Moves a damaged blob, or what is in its place, to `quarantine/`, durably. Call it under the write lock. An earlier
+    /// file of the blob stays there.
+    package func moveToQuarantine(_ name: Name) throws {
+        let quarantine = FileSystem.parent(of: root) + "/quarantine"
+        var target = "\(quarantine)/\(name.digest)\(name.kind.rawValue)"
+        if try !FileSystem.isAbsent(target) { target += ".\(StoreClock.nanoseconds)" }
+        try FileSystem.rename(path(name.digest, name.kind), to: target)
+        try FileSystem.syncDirectory(quarantine)
+        try FileSystem.syncDirectory(directory(name.digest))
     }
 }

@@ -3,7 +3,8 @@ import GRDB
 /// The table `model`: a row for each model that has, or had, a revision. This type makes every change to it.
 ///
 /// **A version number is used only once.** `last_version` only grows, and is kept when the revision with that number is
-/// removed; a model's row is kept when its last revision is pruned.
+/// removed; a model's row is kept when its last revision is pruned, or when a rebuild loses all of its revisions. `rm` of the
+/// model removes it.
 ///
 /// **`record`** is the digest of the blob from which a rebuild restores the model's rows. Every change to the model
 /// replaces it and increases `sequence`, in the same transaction (`ModelChange`).

@@ -168,7 +168,7 @@ extension Store {
                 if try FileSystem.status(blobs.path(shard.digest)) != nil { return nil }
             }
             try ShardTable.mark(shard.digest, as: damage.state, db)
-            if damage.state == .quarantined { try moveToQuarantine(.init(digest: shard.digest, kind: .shard)) }
+            if damage.state == .quarantined { try blobs.moveToQuarantine(.init(digest: shard.digest, kind: .shard)) }
             return try Self.recordDamage(damage, of: row, db)
         }
         if let revisions { log(damage, of: shard, revisions) }

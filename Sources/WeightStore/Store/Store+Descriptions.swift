@@ -18,7 +18,6 @@ extension Store {
     func restore(_ bad: [BadDescription]) throws -> (restored: Int, lost: [BadDescription]) {
         var result = (restored: 0, lost: [BadDescription]())
         for description in bad {
-            try clearDirectory(at: description.name)
             let isRestored =
                 switch description.name.kind {
                 case .manifest: try restoreManifest(description.name.digest)
@@ -34,13 +33,6 @@ extension Store {
             }
         }
         return result
-    }
-
-    /// Moves a directory in place of a blob to `quarantine/`: a file that is renamed does not replace it.
-    private func clearDirectory(at name: BlobDirectory.Name) throws {
-        let blob = blobs.path(name.digest, name.kind)
-        guard try FileSystem.status(blob, following: false)?.isDirectory == true else { return }
-        try catalog.write { _ in try moveToQuarantine(name) }
     }
 
     /// The manifests and records that are damaged or missing: their bytes are compared with their digests.
@@ -102,6 +94,10 @@ extension Store {
     private func restoreRecord(_ digest: ContentDigest) throws -> Bool {
         try change().commit { db in
             guard let model = try ModelTable.model(withRecord: digest, db) else { return (false, []) }
+            // A record that is written again has another name, so that its installation leaves a directory in this place.
+            if try FileSystem.status(blobs.path(digest, .record), following: false)?.isDirectory == true {
+                try blobs.moveToQuarantine(.init(digest: digest, kind: .record))
+            }
             return (true, [model])
         }
     }

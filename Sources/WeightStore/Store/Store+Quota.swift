@@ -34,8 +34,8 @@ extension Store {
         try check(policy(quota.policy))
         try catalog.write { db in
             try quota.save(kind, db)
-            let shares = "evicts above \(Int(quota.high * 100))% down to \(Int(quota.low * 100))%, by \(quota.policy)"
-            let detail = quota.bytes == nil ? "none" : shares
+            let (high, low) = (Quantity.percent(quota.high), Quantity.percent(quota.low))
+            let detail = quota.bytes == nil ? "none" : "evicts above \(high) down to \(low), by \(quota.policy)"
             try EventTable.append(StoreEvent(.quotaChanged, kind.place, bytes: quota.bytes, detail: detail), db)
         }
     }

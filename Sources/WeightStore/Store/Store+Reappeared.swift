@@ -20,7 +20,7 @@ extension Store {
             guard let row = try ShardTable.find(shard.digest, db), row.state != .present else { return false }
             if let damage {
                 guard file == blob else { return false }
-                try moveToQuarantine(.init(digest: shard.digest, kind: .shard))
+                try blobs.moveToQuarantine(.init(digest: shard.digest, kind: .shard))
                 try ShardTable.mark(shard.digest, as: .quarantined, db)
                 // The damage of a shard in another state is recorded already.
                 if row.state == .evicted { log(damage, of: row, try Self.recordDamage(damage, of: row, db)) }
@@ -48,16 +48,6 @@ extension Store {
         var lost: Set<ContentDigest> = []
         _ = try AbsentShards.count(of: nil, db) { _, digest in lost.insert(digest) }
         return lost
-    }
-
-    /// Moves a damaged blob to `quarantine/`, durably. Call it under the write lock. An earlier file of the shard stays
-    /// there.
-    func moveToQuarantine(_ name: BlobDirectory.Name) throws {
-        var target = "\(path)/quarantine/\(name.digest)\(name.kind.rawValue)"
-        if try !FileSystem.isAbsent(target) { target += ".\(StoreClock.nanoseconds)" }
-        try FileSystem.rename(blobs.path(name.digest, name.kind), to: target)
-        try FileSystem.syncDirectory(path + "/quarantine")
-        try FileSystem.syncDirectory(blobs.directory(name.digest))
     }
 
     /// The digest of a file's bytes, which are read from the disk, past the page cache.

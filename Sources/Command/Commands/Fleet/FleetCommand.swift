@@ -226,7 +226,7 @@ struct FleetGarbage: ParsableCommand {
         commandName: "gc",
         abstract: "Remove objects that no version needs from the bucket, after a grace period. Safe during pushes.",
         discussion: """
-            Nothing is removed if objects of the ledger or of a version map are missing, or if more than 10 % of the \
+            Nothing is removed if objects of the ledger or of a version map are missing, or if more than 10% of the \
             bucket's shards would be removed; --allow-removing allows a larger share.
             """
     ).examples("fleet gc --dry-run")
@@ -263,5 +263,7 @@ struct FleetGarbage: ParsableCommand {
     }
 
     /// The share in whole percent, rounded up.
-    private func percent(_ part: Int, of all: Int) -> String { "\((100 * part + all - 1) / max(all, 1))%" }
+    private func percent(_ part: Int, of all: Int) -> String {
+        Quantity.percent((100 * Double(part) / Double(max(all, 1))).rounded(.up) / 100)
+    }
 }

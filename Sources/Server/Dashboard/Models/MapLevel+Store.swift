@@ -6,7 +6,9 @@ extension MapLevel {
     private static let mostTiles = 240
 
     /// All models.
-    init(models map: DiskMap) {
+    ///
+    /// - Parameter start: the number of the largest ones that are left out.
+    init(models map: DiskMap, from start: Int = 0) {
         var tiles = map.groups.map { group in
             let isShared = group.models.count > 1
             return Tile(
@@ -22,23 +24,26 @@ extension MapLevel {
                     name: "KV blocks", detail: "keys and values of prompts", bytes: map.kvBytes, absent: 0, heat: 0,
                     isShared: false, link: nil))
         }
-        self.init(title: "All models", path: [], tiles)
+        self.init(title: "All models", path: [], tiles, from: start, at: "/disk")
     }
 
     /// The shards outside layers, as the layer of a link.
     static let outside = "none"
 
     /// The layers of a model, as far as other models share them apart.
-    init(layers map: DiskMap, of model: String) {
+    ///
+    /// - Parameter start: as in ``init(models:from:)``.
+    init(layers map: DiskMap, of model: String, from start: Int = 0) {
         let tiles = map.groups.flatMap { group in
             group.layers.map { layer in
                 Tile(
                     name: layer.layer.map { "layer \($0)" } ?? "outside layers",
                     detail: Self.sharing(group, model), layer.sum, isShared: group.models.count > 1,
-                    link: "\(Self.link(model))&layer=\(layer.layer.map { "\($0)" } ?? Self.outside)")
+                    link: Self.link(model, layer: layer.layer))
             }
         }
-        self.init(title: model, path: [Step(name: "All models", link: "/disk")], tiles)
+        self.init(
+            title: model, path: [Step(name: "All models", link: "/disk")], tiles, from: start, at: Self.link(model))
     }
 
     /// The shards of a layer.
@@ -46,7 +51,11 @@ extension MapLevel {
     /// - Parameters:
     ///   - layer: nil for the shards outside layers.
     ///   - names: the tensors or the file that a shard holds.
-    init(shards map: DiskMap, of model: String, layer: Int?, holding names: [ContentDigest: [String]]) {
+    ///   - start: as in ``init(models:from:)``.
+    init(
+        shards map: DiskMap, of model: String, layer: Int?, holding names: [ContentDigest: [String]],
+        from start: Int = 0
+    ) {
         let tiles = map.groups.flatMap { group in
             group.layers.filter { $0.layer == layer }.flatMap { part in
                 part.shards.map { shard in
@@ -61,23 +70,30 @@ extension MapLevel {
         }
         self.init(
             title: layer.map { "layer \($0)" } ?? "outside layers",
-            path: [Step(name: "All models", link: "/disk"), Step(name: model, link: Self.link(model))], tiles)
+            path: [Step(name: "All models", link: "/disk"), Step(name: model, link: Self.link(model))], tiles,
+            from: start, at: Self.link(model, layer: layer))
     }
 
-    private init(title: String, path: [Step], _ tiles: [Tile]) {
+    /// A page of the level: those of the tiles that follow the `start` largest ones.
+    init(title: String, path: [Step], _ tiles: [Tile], from start: Int, at address: String) {
         let sorted = tiles.filter { $0.bytes > 0 }.sorted { ($1.bytes, $0.name) < ($0.bytes, $1.name) }
+            .dropFirst(start)
         let rest = sorted.dropFirst(Self.mostTiles)
         var shown = Array(sorted.prefix(Self.mostTiles))
         if !rest.isEmpty {
-            shown.append(
-                Tile(
-                    name: "\(rest.count) others", detail: "", bytes: rest.saturatingSum(\.bytes),
-                    absent: rest.saturatingSum(\.absent), heat: 0, isShared: false, link: nil))
+            shown.append(Self.others(rest, rest.count, at: address, from: start.adding(saturating: Self.mostTiles)))
         }
-        self.init(title: title, path: path, tiles: shown, merged: rest.count)
+        self.init(
+            title: start > 0 ? "from number \(start.adding(saturating: 1))" : title,
+            path: path + (start > 0 ? [Step(name: title, link: address)] : []), tiles: shown, merged: rest.count,
+            start: start, address: address)
     }
 
     private static func link(_ model: String) -> String { ModelPage.map(model) }
+
+    private static func link(_ model: String, layer: Int?) -> String {
+        "\(link(model))&layer=\(layer.map { "\($0)" } ?? outside)"
+    }
 
     private static func label(_ names: [String]) -> String? {
         names.first.map { names.count > 1 ? "\($0) and \(names.count - 1) more" : $0 }

@@ -35,6 +35,30 @@ struct MapLevel: Sendable, Encodable {
     let tiles: [Tile]
     /// The number of smaller tiles that are added up in the last one.
     let merged: Int
+    /// The number of larger tiles, which are left out: those of the pages before this one.
+    var start = 0
+    /// The address of the first page of the level.
+    var address = "/disk"
+
+    /// The largest tiles, and one for the others, which leads to them. A single other one is shown itself.
+    func largest(_ count: Int) -> [Tile] {
+        guard count < tiles.count - 1 else { return tiles }
+        let rest = tiles.dropFirst(count)
+        let number = rest.count + merged - (merged > 0 ? 1 : 0)
+        return tiles.prefix(count) + [Self.others(rest, number, at: address, from: start + count)]
+    }
+
+    /// Some tiles as one, which leads to the page that begins with them.
+    ///
+    /// - Parameter number: how many they are.
+    static func others(_ tiles: ArraySlice<Tile>, _ number: Int, at address: String, from start: Int) -> Tile {
+        let bytes = tiles.saturatingSum(\.bytes)
+        let uses = tiles.reduce(0) { $0 + $1.heat * Double($1.bytes) }
+        return Tile(
+            name: "\(number) others", detail: "", bytes: bytes, absent: tiles.saturatingSum(\.absent),
+            heat: uses / Double(max(bytes, 1)), isShared: false,
+            link: "\(address)\(address.utf8.contains(UInt8(ascii: "?")) ? "&" : "?")from=\(start)")
+    }
 
     var bytes: Int { tiles.saturatingSum(\.bytes) }
     var absent: Int { tiles.saturatingSum(\.absent) }

@@ -3,23 +3,20 @@ import Support
 
 /// The treemap of the disk.
 enum MapSection {
-    /// Rectangles are laid out for this shape; the style sheet gives the picture the same.
-    private static let (width, height) = (1000.0, 460.0)
-
     static func html(_ level: MapLevel) -> HTML {
-        let boxes = Treemap.tiles(
-            level.tiles.map { Double($0.bytes) }, in: Rectangle(x: 0, y: 0, width: width, height: height))
-        let tiles: [HTML] = zip(level.tiles, boxes).map { tile($0, $1) }
+        let layouts = [MapLayout.Screen.wide, .phone].map { MapLayout(level, on: $0) }
+        let pictures: [HTML] = layouts.map { picture($0, of: level) }
+        let exception: HTML = layouts.allSatisfy(\.isToScale) ? "" : ", except for the last one"
         let steps: [HTML] = level.path.map { "<li><a href=\"\($0.link)\" data-map>\($0.name)</a></li>" }
         let absent = level.absent > 0 ? ", \(Quantity.bytes(level.absent)) of them not on disk" : ""
         return """
             <nav class="path" aria-label="Level of the map"><ol>\(steps)\
             <li aria-current="true">\(level.title)</li></ol></nav>
-            <p class="note">\(Quantity.bytes(level.bytes))\(absent). A rectangle's area is its size; its colour shows how often it is used. \
-            \(level.tiles.contains { $0.link != nil } ? "Select one to look inside." : "")</p>
+            <p class="note">\(Quantity.bytes(level.bytes))\(absent). A rectangle's area is its size\(exception); its colour shows how \
+            often it is used. \(level.tiles.contains { $0.link != nil } ? "Select one to look inside." : "")</p>
             \(level.tiles.isEmpty
                 ? "<p class=\"nothing\">Nothing is stored.</p>"
-                : "<svg class=\"map\" role=\"group\" aria-label=\"Map of \(level.title)\">\(tiles)</svg>")
+                : "\(pictures)")
             \(legend)
             \(table(level))
             """
@@ -42,7 +39,15 @@ enum MapSection {
             """
     }
 
-    private static func tile(_ tile: MapLevel.Tile, _ box: Rectangle) -> HTML {
+    /// The style sheet shows the picture for the screen.
+    private static func picture(_ layout: MapLayout, of level: MapLevel) -> HTML {
+        let tiles: [HTML] = layout.tiles.map { tile($0.tile, $0.box, on: layout.screen) }
+        return """
+            <svg class="map \(layout.screen.style)" role="group" aria-label="Map of \(level.title)">\(tiles)</svg>
+            """
+    }
+
+    private static func tile(_ tile: MapLevel.Tile, _ box: Rectangle, on screen: MapLayout.Screen) -> HTML {
         guard box.width > 0, box.height > 0 else { return "" }
         func percent(_ value: Double, of whole: Double) -> HTML { "\(value / whole * 100)%" }
         let present = tile.bytes > 0 ? Double(tile.bytes - min(tile.absent, tile.bytes)) / Double(tile.bytes) : 1
@@ -58,8 +63,8 @@ enum MapSection {
             """ : nil
         let title = description(tile)
         let frame: HTML = """
-            <svg x="\(percent(box.x, of: width))" y="\(percent(box.y, of: height))" \
-            width="\(percent(box.width, of: width))" height="\(percent(box.height, of: height))"><title>\(title)</title>\
+            <svg x="\(percent(box.x, of: screen.width))" y="\(percent(box.y, of: screen.height))" \
+            width="\(percent(box.width, of: screen.width))" height="\(percent(box.height, of: screen.height))"><title>\(title)</title>\
             <rect class="heat-\(tile.heatClass)" width="100%" height="100%"/>\(hatch)\
             <rect class="tile-edge\(tile.isShared ? " shared" : "")" width="100%" height="100%"/>\
             \(label(tile, box, ink: isMostlyAbsent ? "absent" : "\(tile.heatClass)"))</svg>
@@ -70,7 +75,7 @@ enum MapSection {
 
     /// The texts that have room in a tile.
     private static func label(_ tile: MapLevel.Tile, _ box: Rectangle, ink: HTML) -> HTML {
-        guard box.width > 64, box.height > 24 else { return "" }
+        guard box.width > 40, box.height > 24 else { return "" }
         let lastPart = tile.name.byteParts("/").last ?? tile.name
         let name = line([tile.name, lastPart], "tile-name", y: "1.3em", box)
         let size = box.height > 44 ? line([Quantity.bytes(tile.bytes)], "tile-detail", y: "2.7em", box) : nil
@@ -78,18 +83,10 @@ enum MapSection {
         return "<g class=\"ink-\(ink)\">\(name)\(size)\(detail)</g>"
     }
 
-    /// The first of some texts that fits a tile. On the narrow screen of a phone, it may be another one.
+    /// The first of some texts that fits a tile.
     private static func line(_ texts: [String], _ style: HTML, y: HTML, _ box: Rectangle) -> HTML {
-        /// - Parameter scale: the pixels of a unit of the layout.
-        func fitted(scale: Double) -> String {
-            TextFit.first(texts, size: 11.5, width: box.width * scale - 12, isBold: true) ?? ""
-        }
-        func element(_ text: String, _ screen: HTML) -> HTML {
-            text.isEmpty ? "" : "<text class=\"\(style)\(screen)\" x=\".5em\" y=\"\(y)\">\(text)</text>"
-        }
-        // The map is about 1,200 pixels wide on a screen of 1,280, and 340 on one of 390.
-        let (wide, phone) = (fitted(scale: 1.2), fitted(scale: 0.34))
-        return wide == phone ? element(wide, "") : element(wide, " wide-screen") + element(phone, " phone-screen")
+        let text = TextFit.first(texts, size: 11.5, width: box.width - 12, isBold: true) ?? ""
+        return text.isEmpty ? "" : "<text class=\"\(style)\" x=\".5em\" y=\"\(y)\">\(text)</text>"
     }
 
     private static func description(_ tile: MapLevel.Tile) -> String {
