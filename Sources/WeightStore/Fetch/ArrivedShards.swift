@@ -40,10 +40,12 @@ final class ArrivedShards: Sendable {
     private static let mostBytes = 256 << 20
 
     private let shards = Mutex<[Weak]>([])
+    /// The number of readers that wait. Without one, no shard is added.
+    private let readers = Atomic(0)
     /// The number of shards that were added, and of fetches that have ended.
     private let changes = AwaitedState(0)
 
-    /// Adds a shard.
+    /// Adds a shard, if a reader waits.
     ///
     /// - Parameters:
     ///   - staged: the file with its bytes.
@@ -53,6 +55,7 @@ final class ArrivedShards: Sendable {
     func add(
         _ staged: StagedFile, _ digest: ContentDigest, file: Int64? = nil, places: [ShardPlan.Place] = []
     ) -> ArrivedShard? {
+        if readers.load(ordering: .relaxed) == 0 { return nil }
         let bytes = shards.withLock { $0.saturatingSum { $0.shard?.bytes.count ?? 0 } }
         // Without a file descriptor for it, its readers wait, too.
         guard bytes < Self.mostBytes, let held = try? HeldFile(opening: staged.path) else { return nil }
@@ -78,7 +81,14 @@ final class ArrivedShards: Sendable {
         shards.withLock { $0.compactMap(\.shard).filter { $0.file == file } }
     }
 
-    /// Waits for a change.
+    /// Runs `body`, which waits for shards.
+    func whileWaiting<Result>(_ body: () throws -> Result) rethrows -> Result {
+        readers.add(1, ordering: .relaxed)
+        defer { readers.subtract(1, ordering: .relaxed) }
+        return try body()
+    }
+
+    /// Waits for a change. Call it in the body of `whileWaiting`.
     ///
     /// - Parameter seen: the result of the last call; nil if there was none.
     /// - Returns: the number of changes; at once, if it is not `seen`.

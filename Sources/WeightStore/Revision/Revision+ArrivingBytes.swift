@@ -23,7 +23,12 @@ extension Revision {
         if case .damaged = lost {
             return try fetchedBytes(of: file, in: range, continuing: true, after: lost, recovers: true, work: work)
         }
-        let work = missWork(within: work)
+        return try store.arrived.whileWaiting { try arrivingBytes(file, range, lost, missWork(within: work)) }
+    }
+
+    private func arrivingBytes(
+        _ file: FileEntry, _ range: Range<Int>, _ lost: StorageError?, _ work: Work
+    ) throws -> StoredBytes {
         let ending = Mutex(FetchEnding())
         var isStarted = false
         var seen: Int?
