@@ -31,7 +31,7 @@ import Testing
         revision = try store.revision("org/model")
     }
 
-    private func file() throws -> FileEntry { try #require(revision.entry("model.safetensors")) }
+    private func file() throws -> FileEntry { try #require(try revision.entry("model.safetensors")) }
 
     private func presentShards() throws -> Int {
         try store.catalog.read { db in try ShardTable.present(of: nil, verifiedBefore: nil, db).shards.count }
