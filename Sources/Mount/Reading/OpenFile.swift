@@ -65,7 +65,7 @@ final class OpenFile: Sendable {
                 state.withLock { $0.parts.removeAll { $0.index == index } }
                 throw error
             }
-            noteUse(bytes.blobs(in: piece))
+            withExtendedLifetime(bytes) { noteUse(bytes.blobs(in: piece)) }
             offset = end
         }
         return true

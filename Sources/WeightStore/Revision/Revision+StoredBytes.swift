@@ -78,9 +78,10 @@ extension Revision {
         let runs = stored.runs.map { run in arrived[run.digest].map { run.at($0.path) } ?? run }
         if let covering = Self.covering(range, runs) { return (covering, stored.shards, Array(arrived.values)) }
         let pending = store.arrived.all(of: file.id)
-        return Self.covering(range, runs + pending.flatMap(\.runs)).map {
-            ($0, stored.shards, arrived.values + pending.map(\.bytes))
-        }
+        guard let covering = Self.covering(range, runs + pending.flatMap(\.runs)) else { return nil }
+        let used = Set(covering.map(\.digest))
+        let held = pending.filter { used.contains($0.digest) }.map(\.bytes)
+        return (covering, stored.shards, arrived.values + held)
     }
 
     /// The runs that cover a range, in order; nil if bytes are missing. A shard that was committed meanwhile has two runs.
