@@ -57,7 +57,7 @@ extension MountServer {
             let buffer = Buffer(bytes: range.count)
             try file.fetch(range, after: lost, into: buffer.writableBytes(range.count), work)
             reply.send(buffer.bytes(range.count))
-            // Only now: the fetches of what follows would delay the bytes for which the reader waits.
+            // Only now: reading ahead fetches what follows, which would delay the bytes for which the reader waits.
             if let ahead { readAhead(ahead, of: handle) }
         }
     }

@@ -186,7 +186,7 @@ final class MountServer: Sendable {
         switch wait {
         case .lock: openers.submit(job)
         case .origin:
-            if let file { file.enqueue(job, on: fetchers) } else { fetchers.submit(job) }
+            if let file { file.enqueue(job, for: .read, on: fetchers) } else { fetchers.submit(job) }
         }
     }
 
@@ -201,7 +201,7 @@ final class MountServer: Sendable {
                     // The read of these bytes reports it again.
                     if !work.isCancelled { logger.debug("\(file.name): \(error)") }
                 }
-            }, on: fetchers)
+            }, for: .readAhead, on: fetchers)
     }
 
     /// Reads the blobs ahead of a reader, on a thread of its own.

@@ -1,5 +1,7 @@
 import Foundation
 import Glibc
+import Support
+import Synchronization
 import TestSupport
 import Testing
 import WeightStore
@@ -245,12 +247,52 @@ struct MountTests {
                 return facts.st_mtim
             }
         }
-        try #require(try blockUntil { !written(2 << 20).isEmpty }, "nothing is read ahead")
+        // The order of the writes: a reader gets a shard before it is committed.
+        try #require(
+            try blockUntil { written(2 << 20).count == 4 && !written(24 << 20).isEmpty }, "nothing is read ahead")
         let first = try #require(written(24 << 20).first)
         for next in written(2 << 20) {
             let isLater = (first.tv_sec, first.tv_nsec) <= (next.tv_sec, next.tv_nsec)
             #expect(isLater, "written at \(next), before \(first)")
         }
+    }
+
+    @Test("nothing is fetched ahead while a read of the file waits for an absent shard")
+    func turns() throws {
+        var model = TestModel(layers: 0)
+        model.tensors = (0..<4).map { .init(name: "model.layers.0.\($0).weight", dtype: "U8", shape: [2 << 20]) }
+        model.tensors.append(.init(name: "model.layers.1.large.weight", dtype: "U8", shape: [24 << 20]))
+        try model.write(to: directory("large"))
+        #expect(try tool("import", directory("large"), "--name", "org/large").status == 0)
+        let server = try ServeProcess(tool.store, log: directory("serve-log"))
+        let gate = try RangeGate(to: server.port, holding: 12 << 20..<64 << 20, in: directory)
+        let mount = try mount("--upstream", gate.url, store: directory("empty"))
+        @Sendable func read(at offset: Int) throws -> Int {
+            let file = open(mount("org/large/main/model.safetensors"), O_RDONLY)
+            try #require(file >= 0)
+            defer { close(file) }
+            try #require(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0)
+            var buffer = [UInt8](repeating: 0, count: 1 << 20)
+            return pread(file, &buffer, buffer.count, off_t(offset))
+        }
+        let count = Mutex(0)
+        let end = DispatchSemaphore(value: 0)
+        try startThread {
+            let found = (try? read(at: 16 << 20)) ?? -1
+            count.withLock { $0 = found }
+            end.signal()
+        }
+        try #require(try blockUntil { try gate.ranges().contains { $0.lowerBound >= 12 << 20 } })
+        // The bytes behind this read are read ahead, and were fetched at once.
+        #expect(try read(at: 0) == 1 << 20)
+        sleep(1)
+        let before = try gate.ranges()
+        try gate.open()
+        try #require(end.wait(timeout: .now() + 300) == .success, "the read does not end")
+        #expect(count.withLock { $0 } == 1 << 20)
+        let next = 4 << 20..<6 << 20
+        #expect(try blockUntil { try gate.ranges().contains { $0.overlaps(next) } }, "nothing is read ahead")
+        #expect(!before.contains { $0.overlaps(next) }, "\(before)")
     }
 
     @Test("a removed blob without an origin is an error of the read, with its name in the log")

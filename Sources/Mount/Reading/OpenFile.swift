@@ -11,8 +11,6 @@ final class OpenFile: Sendable {
     private static let partBytes = 32 << 20
     /// The most parts that are open at a time; each has at most two blobs open.
     private static let mostParts = 8
-    /// The most fetches of one file at a time.
-    private static let mostFetches = 8
     /// Bytes that are in memory alone, because the store has no room: kept for the next requests of the same shards.
     private static let mostPassed = 4
     /// The time after a failed fetch in which reads of absent bytes fail at once: the kernel repeats a read that has failed,
@@ -28,8 +26,7 @@ final class OpenFile: Sendable {
         var fetched: [StoredBytes] = []
         /// The end of the time in which reads of absent bytes fail.
         var failureEnd: ContinuousClock.Instant?
-        var running = 0
-        var waiting: [@Sendable () -> Void] = []
+        var fetches = FetchOrder()
     }
 
     let entry: FileEntry
@@ -68,7 +65,7 @@ final class OpenFile: Sendable {
                 state.withLock { $0.parts.removeAll { $0.index == index } }
                 throw error
             }
-            noteUse(bytes.blobs(in: piece))
+            withExtendedLifetime(bytes) { noteUse(bytes.blobs(in: piece)) }
             offset = end
         }
         return true
@@ -87,6 +84,8 @@ final class OpenFile: Sendable {
         if let known { return known }
         let range = index * Self.partBytes..<min((index + 1) * Self.partBytes, entry.bytes)
         guard let opened = try revision.storedBytes(of: entry, in: range, continuing: isContinuing) else { return nil }
+        // Opened again when it is stored: a part keeps the files of its shards.
+        guard opened.isStored else { return opened }
         let bytes = opened.withoutReadAhead()
         state.withLock { state in
             if state.parts.contains(where: { $0.index == index }) { return }
@@ -139,8 +138,7 @@ final class OpenFile: Sendable {
     /// Fetches a range, and starts to read its shards, which the next requests read.
     @discardableResult
     func fetch(_ range: Range<Int>, after lost: StorageError?, _ work: Work) throws -> StoredBytes {
-        let bytes = try revision.fetchedBytes(
-            of: entry, in: range, continuing: true, after: lost, recovers: true, work: work)
+        let bytes = try revision.arrivingBytes(of: entry, in: range, after: lost, work: work)
         bytes.readBlobsAhead(atMost: ReadStream.distance)
         state.withLock { state in
             state.fetched.insert(bytes, at: 0)
@@ -155,30 +153,21 @@ final class OpenFile: Sendable {
     /// Whether a fetch has failed a moment ago.
     var hasFailed: Bool { state.withLock { $0.failureEnd.map { $0 > .now } ?? false } }
 
-    /// Starts a fetch, or lets it wait while the file has many in progress: readers of other files need the threads, too.
-    func enqueue(_ fetch: @escaping @Sendable () -> Void, on threads: WorkerThreads) {
-        let isStarted = state.withLock { state in
-            if state.running == Self.mostFetches {
-                state.waiting.append(fetch)
-                return false
-            }
-            state.running += 1
-            return true
-        }
-        if isStarted { start(fetch, on: threads) }
+    /// Starts a fetch when it has its turn.
+    func enqueue(
+        _ fetch: @escaping @Sendable () -> Void, for reason: FetchOrder.Reason, on threads: WorkerThreads
+    ) {
+        state.withLock { $0.fetches.add(fetch, for: reason) }
+        startNext(on: threads)
     }
 
-    private func start(_ fetch: @escaping @Sendable () -> Void, on threads: WorkerThreads) {
-        threads.submit { [weak threads, self] in
-            fetch()
-            let next = state.withLock { state -> (@Sendable () -> Void)? in
-                if state.waiting.isEmpty {
-                    state.running -= 1
-                    return nil
-                }
-                return state.waiting.removeFirst()
+    private func startNext(on threads: WorkerThreads) {
+        while let (fetch, reason) = state.withLock({ $0.fetches.next() }) {
+            threads.submit { [weak threads, self] in
+                fetch()
+                state.withLock { $0.fetches.finish(reason) }
+                if let threads { startNext(on: threads) }
             }
-            if let next, let threads { start(next, on: threads) }
         }
     }
 }
