@@ -16,8 +16,7 @@ struct Warm: ParsableCommand {
 
             A tier belongs to the process that opened it. When this program ends, nothing stays on a device; the page \
             cache keeps the bytes read, for every process on this machine, until the kernel needs the memory. --hold \
-            keeps the tier until Ctrl-C or SIGTERM, and holds its revisions, as "load --hold" does: rm refuses to remove \
-            them, and their shards are not evicted from the disk. --lock prevents the kernel from reclaiming the pages, --every \
+            keeps the tier until Ctrl-C or SIGTERM, --lock prevents the kernel from reclaiming the pages, --every \
             repeats the warm-up.
             """
     ).examples("warm --plan", "warm --top 3 --hold --every 15m")
@@ -74,17 +73,12 @@ struct Warm: ParsableCommand {
         }
         let summary = try warm(request, in: store)
         try report(summary, store)
-        if hold { return try keep(summary, request, in: store) }
+        if hold { return try keep(request, in: store) }
         if !summary.failed.isEmpty { throw ExitCode.failure }
     }
 
-    /// Holds the warmed shards and their revisions until Ctrl-C or SIGTERM, and warms again at intervals.
-    ///
-    /// - Parameter summary: the result of the first warm-up.
-    private func keep(_ summary: WarmSummary, _ request: WarmRequest, in store: Store) throws {
-        // Those of the last warm-up: a version that it no longer includes can be removed.
-        var held = try revisions(of: summary, in: store)
-        defer { withExtendedLifetime(held) {} }
+    /// Holds the warmed shards until Ctrl-C or SIGTERM, and warms again at intervals.
+    private func keep(_ request: WarmRequest, in store: Store) throws {
         // One handler for all rounds: a signal between two rounds, or at the end of one, also ends the command.
         let work = Work()
         let interrupted = DispatchSemaphore(value: 0)
@@ -100,22 +94,9 @@ struct Warm: ParsableCommand {
         while interrupted.wait(timeout: .now() + .seconds(every.seconds)) == .timedOut {
             do {
                 let again = try store.warmBlocking(request, work: Work(within: work))
-                held = try revisions(of: again, in: store)
                 if again.warmed > 0 || !again.failed.isEmpty { try report(again, store) }
             } catch is CancellationError where work.isCancelled {
                 return
-            }
-        }
-    }
-
-    /// The revisions of a warm-up, which cannot be removed as long as the values live.
-    private func revisions(of summary: WarmSummary, in store: Store) throws -> [Revision] {
-        try summary.plan.items.compactMap { item -> Revision? in
-            do {
-                return try store.heldRevision(item.revision)
-            } catch StorageError.notFound {
-                // It was removed since it was warmed. The tier drops its shards.
-                return nil
             }
         }
     }

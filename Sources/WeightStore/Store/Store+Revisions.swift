@@ -36,7 +36,7 @@ extension Store {
     }
 
     /// As `revision`, without counting a use.
-    package func heldRevision(_ name: String, _ work: Work? = nil) throws -> Revision {
+    func heldRevision(_ name: String, _ work: Work? = nil) throws -> Revision {
         while true {
             let row = try catalog.read { db in try RevisionRow.find(name, db) }
             let isHeld = try leases.use(.init(model: row.modelName, digest: row.digest), work) {
