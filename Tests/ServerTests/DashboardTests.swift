@@ -202,6 +202,7 @@ struct DashboardTests {
         let next = try await server.get("/api/weightstore/disk?from=1").object()["tiles"] as? [[String: Any]]
         #expect(next?.count == tiles.count - 1)
         #expect(try await server.get("/disk?from=x").status == 404)
+        #expect(try await server.get("/disk?from=1000").status == 404)
         for layer in ["first", "-1", "99999999999999999999"] {
             #expect(try await server.get("/disk?model=org/base&layer=\(layer)").status == 404)
         }

@@ -126,6 +126,12 @@ struct Dashboard: Sendable {
 
     private func level(_ query: Query) async throws -> MapLevel {
         guard let start = Int(decimal: query["from"] ?? "0") else { throw HubError.noPage }
+        let level = try await level(query, from: start)
+        if start > 0, level.tiles.isEmpty { throw HubError.noPage }
+        return level
+    }
+
+    private func level(_ query: Query, from start: Int) async throws -> MapLevel {
         guard let model = query["model"], !model.isEmpty else {
             return MapLevel(models: try await data.map.value, from: start)
         }

@@ -124,7 +124,8 @@ package struct BlobDirectory: Sendable {
             // A rename replaces every other foreign entry. A directory may have contents, which are not the store's.
             do {
                 try moveToQuarantine(name)
-            } catch FileError.system {
+            } catch let error as FileError {
+                if try FileSystem.isAbsent(path) { throw error }
                 throw FileError.notRegular(path: path, found: "a directory")
             }
             try file.rename(to: path)

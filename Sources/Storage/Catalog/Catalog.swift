@@ -146,7 +146,8 @@ package final class Catalog: Sendable {
     /// Runs `body` in one transaction on a read-only connection.
     ///
     /// Reads that follow each other use the connection that the pool has at once. Each further one parses the schema again,
-    /// so it is made for reads at the same time only.
+    /// so it is made for reads at the same time only. A
+    /// schema does not change while a connection is open: a migration waits until no process of another version is alive.
     package func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try Self.translating(path) {
             if isFirstReading.exchange(true, ordering: .acquiring) { return try readers.read(body) }
