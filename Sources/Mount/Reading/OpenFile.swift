@@ -65,7 +65,7 @@ final class OpenFile: Sendable {
                 state.withLock { $0.parts.removeAll { $0.index == index } }
                 throw error
             }
-            withExtendedLifetime(bytes) { noteUse(bytes.blobs(in: piece)) }
+            noteUse(bytes.blobs(in: piece))
             offset = end
         }
         return true
@@ -84,8 +84,6 @@ final class OpenFile: Sendable {
         if let known { return known }
         let range = index * Self.partBytes..<min((index + 1) * Self.partBytes, entry.bytes)
         guard let opened = try revision.storedBytes(of: entry, in: range, continuing: isContinuing) else { return nil }
-        // Opened again when it is stored: a part keeps the files of its shards.
-        guard opened.isStored else { return opened }
         let bytes = opened.withoutReadAhead()
         state.withLock { state in
             if state.parts.contains(where: { $0.index == index }) { return }
@@ -138,7 +136,8 @@ final class OpenFile: Sendable {
     /// Fetches a range, and starts to read its shards, which the next requests read.
     @discardableResult
     func fetch(_ range: Range<Int>, after lost: StorageError?, _ work: Work) throws -> StoredBytes {
-        let bytes = try revision.arrivingBytes(of: entry, in: range, after: lost, work: work)
+        let bytes = try revision.fetchedBytes(
+            of: entry, in: range, continuing: true, after: lost, recovers: true, work: work)
         bytes.readBlobsAhead(atMost: ReadStream.distance)
         state.withLock { state in
             state.fetched.insert(bytes, at: 0)

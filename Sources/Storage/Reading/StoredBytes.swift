@@ -41,24 +41,24 @@ package final class StoredBytes: Sendable {
     private final class OpenBlob: Sendable {
         let digest: ContentDigest
         let file: FileDescriptor
-        private let held: HeldFile?
+        private let memory: MemoryFile?
 
         /// - Parameters:
-        ///   - held: has the bytes instead of the run's blob.
+        ///   - memory: has the bytes instead of the run's blob.
         ///   - readsAhead: whether the kernel reads ahead.
-        init(_ run: Run, _ held: HeldFile? = nil, readsAhead: Bool) throws {
-            file = try FileDescriptor.blob(held?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
+        init(_ run: Run, _ memory: MemoryFile? = nil, readsAhead: Bool) throws {
+            file = try FileDescriptor.blob(memory?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
             if !readsAhead { file.disableReadAhead() }
             digest = run.digest
-            self.held = held
+            self.memory = memory
         }
     }
 
     /// Makes a blob available again that is missing or damaged according to the error. Blocks.
     ///
-    /// - Returns: its bytes, if they are not in the blob; nil if the blob can be read now.
+    /// - Returns: its bytes in memory; nil if the blob can be read now.
     /// - Throws: the same error if that is not possible.
-    package typealias Recovery = @Sendable (StorageError) throws -> HeldFile?
+    package typealias Recovery = @Sendable (StorageError) throws -> MemoryFile?
 
     /// The most blobs open at the same time. Two, because shards of small and of large tensors alternate in a file.
     private static let openBlobs = 2
@@ -69,8 +69,8 @@ package final class StoredBytes: Sendable {
     /// The open blobs, the most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
-    /// The files without blobs that some of the runs lie in, by their paths.
-    private let held: [HeldFile]
+    /// What some of the runs lie in, by their paths.
+    private let memory: [MemoryFile]
     private let recovery: Recovery?
     /// Whether the kernel reads the blobs ahead.
     private let readsAhead: Bool
@@ -78,11 +78,11 @@ package final class StoredBytes: Sendable {
     /// - Parameters:
     ///   - runs: in file order, each behind the one before; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
-    ///   - held: the files to which runs refer by their paths, other than blobs.
+    ///   - memory: the files in memory to which runs refer by their paths.
     ///   - recovery: called when a read finds a blob missing or damaged. The read is then repeated once.
     /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
     package init(
-        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, held: [HeldFile] = [], recovery: Recovery? = nil
+        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = [], recovery: Recovery? = nil
     ) throws(StorageError) {
         var end: Int?
         for run in runs {
@@ -99,7 +99,7 @@ package final class StoredBytes: Sendable {
         self.range = range
         self.runs = runs
         self.hold = hold
-        self.held = held
+        self.memory = memory
         readsAhead = true
     }
 
@@ -107,13 +107,10 @@ package final class StoredBytes: Sendable {
         self.range = range
         runs = all.runs
         hold = all.hold
-        held = all.held
+        memory = all.memory
         recovery = all.recovery
         self.readsAhead = readsAhead
     }
-
-    /// Whether all of the range lies in blobs.
-    package var isStored: Bool { held.isEmpty }
 
     /// Fills a buffer with the bytes from `offset`, all of which must be in the range. Blocks.
     ///
@@ -133,9 +130,9 @@ package final class StoredBytes: Sendable {
                 try read(run, at: start, into: piece)
             } catch let error as StorageError {
                 guard let recovery, error.lostBlob == run.digest else { throw error }
-                let held = try recovery(error)
+                let memory = try recovery(error)
                 open.withLock { $0.removeAll { $0.digest == run.digest } }
-                remember(try OpenBlob(run, held, readsAhead: readsAhead))
+                remember(try OpenBlob(run, memory, readsAhead: readsAhead))
                 try read(run, at: start, into: piece)
             }
             done += count

@@ -15,9 +15,6 @@ import Support
 ///
 /// **Concurrent fetches.** A shard that another fetch, in this process or another, has begun is left to it, and checked
 /// at the end. Two fetches of the same bytes share the work, and each byte is transferred once.
-///
-/// **Readers.** What waits for the bytes to read them gets each shard when it is whole, before it is durable
-/// (`ArrivedShards`).
 final class FetchRun: Sendable {
     /// Concurrent ranges. On a link with a latency of 100 ms, eight ranges of 4 MiB transfer 330 MB/s.
     static let lanes = 8
@@ -165,14 +162,10 @@ final class FetchRun: Sendable {
         let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isReadNext: onUse)
         open.enter()
         openShards.add()
-        let readers = onUse ? store.arrived : nil
         let assembly = ShardAssembly(shard, writer, places) { [committer, failure, openShards, open] result in
             switch result {
             case .success(let (facts, staged)):
-                let arrived = file.id.flatMap { id in
-                    staged.flatMap { readers?.add($0, facts.digest, file: id, places: places) }
-                }
-                committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged, arrived: arrived))
+                committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))
             case .failure(let error):
                 failure.record(error)
                 openShards.subtract(1)

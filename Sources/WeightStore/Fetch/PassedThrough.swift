@@ -6,7 +6,7 @@ import Synchronization
 /// The shards that are in memory because neither the quota nor the disk has room for them, while they are read.
 final class PassedThrough: Sendable {
     private struct Passing {
-        weak var memory: HeldFile?
+        weak var memory: MemoryFile?
     }
 
     /// The share of the available memory that one shard may use.
@@ -15,18 +15,18 @@ final class PassedThrough: Sendable {
     private let shards = Mutex<[ContentDigest: Passing]>([:])
 
     /// A shard that is being read.
-    func find(_ digest: ContentDigest) -> HeldFile? { shards.withLock { $0[digest]?.memory } }
+    func find(_ digest: ContentDigest) -> MemoryFile? { shards.withLock { $0[digest]?.memory } }
 
     /// Memory for bytes that cannot be stored.
     ///
     /// - Throws: `refusal` if they would use more than half of the available memory.
-    func reserve(_ bytes: Int, because refusal: any Error) throws -> HeldFile {
+    func reserve(_ bytes: Int, because refusal: any Error) throws -> MemoryFile {
         guard bytes <= (SystemMemory.available() ?? .max) / Self.share else { throw refusal }
-        return try HeldFile(bytes: bytes)
+        return try MemoryFile(bytes: bytes)
     }
 
     /// Lets other readers share a shard until the last of them ends.
-    func add(_ memory: HeldFile, _ digest: ContentDigest) {
+    func add(_ memory: MemoryFile, _ digest: ContentDigest) {
         shards.withLock { shards in
             shards = shards.filter { $0.value.memory != nil }
             shards[digest] = Passing(memory: memory)

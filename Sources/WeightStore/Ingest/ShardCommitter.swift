@@ -36,8 +36,6 @@ final class ShardCommitter: Sendable {
         var ordinal: Int
         var facts: ShardFacts
         var staged: StagedFile?
-        /// Held until the commit, for readers that do not wait for it.
-        var arrived: ArrivedShard?
     }
 
     /// The size at which a commit begins without a `flush`: this many shards, or this many bytes.

@@ -26,7 +26,7 @@ final class ShardPipeline: @unchecked Sendable {
     ///   - stage: called when the first `ShardFacts.headBytes` are hashed, if the writer has no file yet. Returns the
     ///     file to write to, or nil if the store seems to hold the shard: it is then only hashed, and the committer
     ///     compares the whole digest.
-    ///   - finished: called once, when the shard is written, and synced or sealed, or has failed.
+    ///   - finished: called once, when the shard is durable or has failed.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter,
         stage: (@Sendable (_ head: Int64) throws -> StagedFile?)? = nil, finished: @escaping Finished

@@ -114,17 +114,14 @@ final class ShardWriter {
         try staged?.write(next, at: offset, cached: isReadNext)
     }
 
-    /// Ends the writes, and drops the reference to the file.
+    /// Syncs a large file, seals a small one, and drops the reference to it.
     ///
     /// - Returns: the file; nil if none was written.
     func finish() throws -> StagedFile? {
-        try end()
+        try bytes < Self.grouped ? staged?.seal() : staged?.finish()
         defer { staged = nil }
         return staged
     }
-
-    /// Syncs a large file; seals a small one, and one whose reader gets the bytes before they are durable.
-    private func end() throws { try bytes < Self.grouped || isReadNext ? staged?.seal() : staged?.finish() }
 
     /// Writes and hashes bytes of the shard. They may be added in any order, but only bytes added in order can be
     /// resumed from.
@@ -141,7 +138,7 @@ final class ShardWriter {
         hash(run)
     }
 
-    /// Ends the writes, as ``finish()``. Bytes that were not added are zero.
+    /// Syncs a large file, seals a small one, as ``finish()``. Bytes that were not added are zero.
     ///
     /// - Returns: the digest of the shard.
     func finishAdding() throws -> ContentDigest {
@@ -152,7 +149,7 @@ final class ShardWriter {
             (hasher, hashed, head) = (SHA256(), 0, nil)
             try hashFile(to: bytes)
         }
-        try end()
+        try bytes < Self.grouped ? staged?.seal() : staged?.finish()
         return ContentDigest(hasher.finalize())
     }
 

@@ -53,49 +53,19 @@ extension Revision {
         try fetchedBytes(of: file, in: range, continuing: continuing, recovers: true, work: work)
     }
 
-    /// As ``bytes(of:in:continuing:work:)``, for bytes that need no fetch, or are fetched and not durable yet. A read of a blob
-    /// that was evicted meanwhile, or is damaged, throws.
+    /// As ``bytes(of:in:continuing:work:)``, for bytes that need no fetch. A read of a blob that was evicted meanwhile, or
+    /// is damaged, throws.
     ///
     /// - Returns: nil if some of the bytes were never fetched, or are not stored any more.
     package func storedBytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false
     ) throws -> StoredBytes? {
-        guard let found = try present(file, range) else { return nil }
-        countAccess(to: found.shards, range, continuing)
-        return try StoredBytes(range, runs: found.runs, hold: hold, held: found.held)
-    }
-
-    /// The runs of a range that are stored, or have arrived, and the shards that are known; nil if a part is absent.
-    func present(_ file: FileEntry, _ range: Range<Int>) throws
-        -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], held: [HeldFile])?
-    {
         let stored = try stored(file, range)
-        var arrived: [ContentDigest: HeldFile] = [:]
-        for digest in stored.lost.keys {
-            guard let bytes = store.arrived.find(digest) else { return nil }
-            arrived[digest] = bytes
-        }
-        let runs = stored.runs.map { run in arrived[run.digest].map { run.at($0.path) } ?? run }
-        if let covering = Self.covering(range, runs) { return (covering, stored.shards, Array(arrived.values)) }
-        let pending = store.arrived.all(of: file.id)
-        guard let covering = Self.covering(range, runs + pending.flatMap(\.runs)) else { return nil }
-        let used = Set(covering.map(\.digest))
-        let held = pending.filter { used.contains($0.digest) }.map(\.bytes)
-        return (covering, stored.shards, arrived.values + held)
-    }
-
-    /// The runs that cover a range, in order; nil if bytes are missing. A shard that was committed meanwhile has two runs.
-    private static func covering(_ range: Range<Int>, _ runs: [StoredBytes.Run]) -> [StoredBytes.Run]? {
-        var result: [StoredBytes.Run] = []
         var end = range.lowerBound
-        for run in runs.sorted(by: { $0.offset < $1.offset }) where run.offset < range.upperBound {
-            let next = run.offset.adding(saturating: run.length)
-            if next <= end { continue }
-            if run.offset > end { return nil }
-            result.append(run)
-            end = next
-        }
-        return end < range.upperBound ? nil : result
+        for run in stored.runs where run.offset <= end { end = max(end, run.offset.adding(saturating: run.length)) }
+        guard stored.lost.isEmpty, end >= range.upperBound else { return nil }
+        countAccess(to: stored.shards, range, continuing)
+        return try StoredBytes(range, runs: stored.runs, hold: hold)
     }
 
     /// The runs of a file whose blobs are stored, in the order of the file. Not counted as accesses.
@@ -122,7 +92,7 @@ extension Revision {
         } catch  where Store.isOutOfSpace(error) {
             return try passThrough(file, range, because: error, work)
         }
-        var passed: [ContentDigest: HeldFile] = [:]
+        var passed: [ContentDigest: MemoryFile] = [:]
         if let lost, let digest = lost.lostBlob { passed[digest] = try store.recover(from: lost, work) }
         var stored = try stored(fetched, range)
         // A shard may be evicted again while another one is fetched.
@@ -140,7 +110,7 @@ extension Revision {
         let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
         var recovery: StoredBytes.Recovery?
         if recovers { recovery = { [store] error in try store.recover(from: error, work) } }
-        return try StoredBytes(range, runs: runs, hold: hold, held: Array(passed.values), recovery: recovery)
+        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values), recovery: recovery)
     }
 
     /// How often the missing shards of a range are fetched before the read fails.
@@ -184,7 +154,7 @@ extension Revision {
         let run = StoredBytes.Run(
             offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,
             path: memory.path)
-        return try StoredBytes(range, runs: [run], hold: hold, held: [memory])
+        return try StoredBytes(range, runs: [run], hold: hold, memory: [memory])
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.

@@ -41,7 +41,7 @@ extension Store {
     ///
     /// - Returns: the bytes in memory, if there is no room to store them; nil if the blob can be read now.
     /// - Throws: `error` if no origin has the shard, or for any other failure than of one blob; errors of the fetch.
-    func recover(from error: StorageError, _ work: Work) throws -> HeldFile? {
+    func recover(from error: StorageError, _ work: Work) throws -> MemoryFile? {
         guard let digest = error.lostBlob else { throw error }
         try setAsideIfDamaged(digest, after: error, work)
         do {

@@ -7,13 +7,11 @@ extension Store {
     /// Makes fetched shards durable, as a group: all files are synced, then renamed, then each directory is synced once,
     /// then one transaction is committed. The caller holds the locks of the shards.
     ///
-    /// - Parameter onUse: whether something reads the shards, so that they count as misses, and readers get them now.
+    /// - Parameter onUse: whether something reads the shards, so that they count as misses.
     /// - Returns: the shards that the store holds now. The row of another one was removed meanwhile, and a blob without a
     ///   row would be garbage: its file is removed.
     func commit(_ shards: [FetchedShard], onUse: Bool, _ work: Work) throws -> Set<ContentDigest> {
         if shards.isEmpty { return [] }
-        let early = onUse ? shards.compactMap { shard in shard.staged.flatMap { arrived.add($0, shard.digest) } } : []
-        defer { withExtendedLifetime(early) {} }
         try ParallelWork.run(shards.compactMap(\.staged)) { try $0.sync() }
         let kept = try catalog.write(work: work) { db in
             let known = try shards.compactMap { shard in

@@ -88,7 +88,7 @@ extension Store {
     ///
     /// - Parameter refusal: why it is not stored. Thrown again if the memory has no room either.
     /// - Returns: nil if the shard is present.
-    func passThrough(_ digest: ContentDigest, because refusal: any Error, _ work: Work) throws -> HeldFile? {
+    func passThrough(_ digest: ContentDigest, because refusal: any Error, _ work: Work) throws -> MemoryFile? {
         let work = Work(within: missWork, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
         defer { withExtendedLifetime(lock) {} }

@@ -47,7 +47,6 @@ public final class Store: Sendable {
     let promptChanges = Atomic<Int>(0)
     let background: BackgroundEviction
     let passing = PassedThrough()
-    let arrived = ArrivedShards()
     let fetches = RunningFetches()
     /// The bytes of a group of shards that is fetched.
     let groupSize = RangeSize(atMost: ShardBatch.mostBytes)
