@@ -87,9 +87,11 @@ class MountBenchmark:
     def __init__(self, tool, directory, runs, drop, use_memory):
         self.tool, self.directory, self.runs, self.drop, self.use_memory = tool, directory, runs, drop, use_memory
         self.python, self.servers = sys.executable, []
+        # What lets a command run in a network of its own, whose link has a limited rate.
+        self.link = []
 
     def start(self, *command):
-        process = subprocess.Popen([self.tool, *command], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(self.link + [self.tool, *command], stdout=subprocess.PIPE, text=True)
         self.servers.append(process)
         return process, process.stdout.readline()
 
@@ -191,7 +193,22 @@ class MountBenchmark:
         self.stop()
 
     def absent(self):
-        """An evicted shard, until its bytes are read, beside curl from the same server."""
+        """An absent shard, until its bytes are read, beside curl from the same server: over loopback, and as over a network."""
+        self.absent_shard("loopback")
+        limit = "ip link set lo up && tc qdisc add dev lo root tbf rate 1gbit burst 1mb limit 32mb && echo ready && exec sleep 3600"
+        network = subprocess.Popen(["unshare", "-n", "sh", "-c", limit], stdout=subprocess.PIPE, text=True)
+        try:
+            if network.stdout.readline() != "ready\n":
+                return print("  no row for a link of 1 Gb/s: unshare, ip and tc are needed")
+            self.link = ["nsenter", "-t", str(network.pid), "-n"]
+            self.absent_shard("a link of 1 Gb/s")
+        finally:
+            self.stop()
+            self.link = []
+            network.kill()
+            network.wait()
+
+    def absent_shard(self, link):
         store, place = (os.path.join(self.directory, name) for name in ("mount-absent", "mounted"))
         hub = os.path.join(self.directory, "mount-store")
         shutil.rmtree(store, ignore_errors=True)
@@ -209,7 +226,7 @@ class MountBenchmark:
         output = os.path.join(self.directory, "curl-output")
         ratios, synced, times = [], [], []
         for number, (_, offset, length) in enumerate(ranges):
-            curl = ["curl", "-s", "-f", "-r", f"{offset}-{offset + length - 1}", address]
+            curl = self.link + ["curl", "-s", "-f", "-r", f"{offset}-{offset + length - 1}", address]
             subprocess.run(curl + ["-o", "/dev/null"], check=True)  # The server has it in the page cache.
             time.sleep(2)  # What follows the last shard is still being fetched.
             seconds = []
@@ -231,7 +248,7 @@ class MountBenchmark:
             times.append(taken)
         os.close(file)
         print(
-            f"\n  an absent shard of {ranges[-1][2] / 1e6:.0f} MB, until its bytes are read: median"
+            f"\n  an absent shard of {ranges[-1][2] / 1e6:.0f} MB over {link}, until its bytes are read: median"
             f" {statistics.median(times) * 1000:.0f} ms, {statistics.median(ratios):.2f} × curl to /dev/null (goal 1.2),"
             f" {statistics.median(synced):.2f} × curl to a file that is synced")
         self.stop()
