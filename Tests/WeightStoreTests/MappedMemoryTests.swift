@@ -33,13 +33,13 @@ import Testing
     /// The pages of a range that are mapped (Linux, Documentation/admin-guide/mm/pagemap.rst).
     private func mappedPages(_ mapping: FileMapping, _ range: Range<Int>) throws -> Set<Bool> {
         let page = sysconf(Int32(_SC_PAGESIZE))
-        let pages =
-            (Int(mapping.address) + range.lowerBound) / page...(Int(mapping.address) + range.upperBound - 1) / page
-        let map = try FileDescriptor("/proc/self/pagemap", O_RDONLY)
-        let entries = Buffer(bytes: pages.count * 8)
-        let count = try map.read(at: pages.lowerBound * 8, into: entries.writableBytes(pages.count * 8))
-        try #require(count == pages.count * 8)
+        let start = Int(mapping.address) + range.lowerBound
+        let first = start / page
+        var entries = [UInt64](repeating: 0, count: (start + range.count - 1) / page - first + 1)
+        let map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+        defer { close(map) }
+        try #require(pread(map, &entries, entries.count * 8, off_t(first * 8)) == entries.count * 8)
         // The highest bit of an entry: the page is present.
-        return Set((0..<pages.count).map { entries.bytes(count)[$0 * 8 + 7] & 0x80 != 0 })
+        return Set(entries.map { $0 >> 63 == 1 })
     }
 }
