@@ -6,7 +6,7 @@ enum MapSection {
     static func html(_ level: MapLevel) -> HTML {
         let layouts = [MapLayout.Screen.wide, .phone].map { MapLayout(level, on: $0) }
         let pictures: [HTML] = layouts.map { picture($0, of: level) }
-        let exception: HTML = layouts.allSatisfy(\.isToScale) ? "" : ", except for the last one"
+        let exception: HTML = layouts.allSatisfy(\.isToScale) ? "" : ", except for that of the others"
         let steps: [HTML] = level.path.map { "<li><a href=\"\($0.link)\" data-map>\($0.name)</a></li>" }
         let absent = level.absent > 0 ? ", \(Quantity.bytes(level.absent)) of them not on disk" : ""
         return """
@@ -78,7 +78,8 @@ enum MapSection {
         guard box.width > 40, box.height > 24 else { return "" }
         let lastPart = tile.name.byteParts("/").last ?? tile.name
         let name = line([tile.name, lastPart], "tile-name", y: "1.3em", box)
-        let size = box.height > 44 ? line([Quantity.bytes(tile.bytes)], "tile-detail", y: "2.7em", box) : nil
+        // A number is not cut: it would be another one.
+        let size = box.height > 44 ? line([Quantity.bytes(tile.bytes), ""], "tile-detail", y: "2.7em", box) : nil
         let detail = box.height > 62 ? line([tile.detail], "tile-detail", y: "4em", box) : nil
         return "<g class=\"ink-\(ink)\">\(name)\(size)\(detail)</g>"
     }
