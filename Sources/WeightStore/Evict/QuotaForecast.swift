@@ -58,13 +58,28 @@ public struct QuotaForecast: Sendable, Codable {
             ?? MissRatioCurve.Point(quota: curve.footprint, missRatio: least, byteMissRatio: least)
     }
 
-    /// The answer to "how much disk?": `At 200 GB, 8 % of reads miss; 100 GB more would make it 5 %.`
+    /// The record in seconds below which ``sentence`` says that it is too short for an answer.
+    private static let leastSeconds = 3_600.0
+
+    /// The share of the accesses that are the first to their shard, and miss at every size.
+    public var firstUseRatio: Double { curve.lines.last?.points.map(\.missRatio).min() ?? 0 }
+
+    /// The answer to "how much disk?": `At 200 GB, 8% of reads miss, 2% as first uses, which no size avoids; 100 GB more would make
+    /// it 5%.` After a short record it begins with the time that was recorded.
     public var sentence: String {
+        recordedSeconds < Self.leastSeconds
+            ? "Only \(Quantity.seconds(recordedSeconds)) of uses are recorded; a day or more gives a reliable answer. \(answer)"
+            : answer
+    }
+
+    private var answer: String {
+        let share = Quantity.percent(firstUseRatio)
+        let first = firstUseRatio >= 0.01 ? ", \(share) as first uses, which no size avoids" : ""
         guard let quota, let present, let larger, let smaller else {
             return "No quota is set. With \(Quantity.bytes(sufficient.quota)), "
-                + "\(Quantity.percent(sufficient.missRatio)) of reads would miss; more disk would hardly change that."
+                + "\(Quantity.percent(sufficient.missRatio)) of reads would miss\(first); more disk would hardly change that."
         }
-        let start = "At \(Quantity.bytes(quota)), \(Quantity.percent(present.missRatio)) of reads miss; "
+        let start = "At \(Quantity.bytes(quota)), \(Quantity.percent(present.missRatio)) of reads miss\(first); "
         if present.missRatio - larger.missRatio >= 0.001 {
             return start + "\(Quantity.bytes(larger.quota - quota)) more would make it "
                 + "\(Quantity.percent(larger.missRatio))."

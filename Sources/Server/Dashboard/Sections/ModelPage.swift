@@ -34,12 +34,12 @@ enum ModelPage {
         let newest = model.versions.first
         let last = model.versions.compactMap(\.lastUse).max()
         let uses = model.versions.saturatingSum(\.uses)
+        let shared =
+            model.shared > 0 ? "\(Quantity.bytes(model.shared)) stay: other models share them" : "none of it is shared"
+        let loss = model.origins.isEmpty ? "; this is the only known copy" : ""
         let frees: HTML =
             if let frees = model.frees {
-                """
-                \(Quantity.bytes(frees))<small>\(model.removalNote ?? (model.shared > 0
-                    ? "\(Quantity.bytes(model.shared)) stay: other models share them" : "none of it is shared"))</small>
-                """
+                "\(Quantity.bytes(frees))<small>\(model.removalNote ?? shared + loss)</small>"
             } else {
                 "not now<small>\(model.removalNote ?? "")</small>"
             }
