@@ -13,12 +13,14 @@ struct DashboardDocument {
 
     enum Place: String, CaseIterable {
         case overview = "/"
+        case models = "/models"
         case disk = "/disk"
         case sizing = "/sizing"
 
         var title: String {
             switch self {
             case .overview: "Overview"
+            case .models: "Models"
             case .disk: "Disk map"
             case .sizing: "How much disk?"
             }

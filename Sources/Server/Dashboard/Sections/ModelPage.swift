@@ -7,7 +7,7 @@ enum ModelPage {
 
     static func html(_ model: ModelDetails) -> HTML {
         """
-        <nav class="path" aria-label="Path"><ol><li><a href="/">Models</a></li>\
+        <nav class="path" aria-label="Path"><ol><li><a href="/models">Models</a></li>\
         <li aria-current="page">\(model.name)</li></ol></nav>
         <h1>\(model.name)</h1>
         <div id="\(element)" data-live data-model="\(model.name)">\(body(model))</div>
