@@ -122,11 +122,14 @@ package enum FileSystem {
         try space(path).available
     }
 
-    /// The file system of `path`: the free bytes that an ordinary user can write, and its size.
+    /// The file system of `path`: the free bytes that an ordinary user can write, and its size without the free blocks
+    /// that are reserved for root, from which `df` computes its percentage, too.
     package static func space(_ path: String) throws(FileError) -> (available: Int, total: Int) {
         var facts = statvfs()
         try retrying("statvfs", path) { statvfs(path, &facts) }
-        return (bytes(facts.f_bavail, facts), bytes(facts.f_blocks, facts))
+        let reserved = facts.f_bfree.subtractingReportingOverflow(facts.f_bavail)
+        let size = facts.f_blocks.subtractingReportingOverflow(reserved.overflow ? 0 : reserved.partialValue)
+        return (bytes(facts.f_bavail, facts), bytes(size.overflow ? facts.f_blocks : size.partialValue, facts))
     }
 
     /// The free bytes of the file system of `path` that this user can write; root may use the reserved blocks, too.

@@ -22,6 +22,31 @@ extension Faults {
             .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
         func image() throws { try full(Disk.ext4(megabytes: 64)) }
 
+        @Test(
+            "KV blocks leave a part of the disk free, of which the blocks reserved for root are none, and say so",
+            .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
+        func keyValueBlocks() throws {
+            let disk = try Disk.ext4(megabytes: 64, reserved: 50)
+            let tool = Tool(store: disk("store"))
+            #expect(try tool("import", directory("base"), "--name", "org/base").status == 0)
+            func put(_ number: UInt8) throws -> (errors: String, stored: Int, refused: Int) {
+                let tokens = try directory.write([UInt8](repeating: number, count: 16), to: "tokens")
+                let blocks = try directory.write([UInt8](repeating: number, count: 1000), to: "blocks")
+                let result = try tool(
+                    "kv", "put", "org/base", tokens, blocks, "--format", "f", "--block-tokens", "4", "--json")
+                #expect(result.status == 0, "\(result.errors)")
+                let summary = try JSONDecoder().decode(KVPutSummary.self, from: Data(result.output.utf8))
+                #expect((summary.refusal == .disk) == (summary.refused > 0))
+                return (result.errors, summary.stored, summary.refused)
+            }
+            // 2.3 MB are less than 5 % of 64 MB, and more than 5 % of the half that is not reserved.
+            try disk.leave(2_300_000, "first")
+            #expect(try put(1) == ("", 1, 0))
+            try disk.leave(500_000, "second")
+            let (errors, stored, refused) = try put(2)
+            #expect(stored == 0 && refused == 1 && errors.contains("5 % of the disk"), "\(errors)")
+        }
+
         private func full(_ disk: Disk) throws {
             let tool = Tool(store: disk("store"))
             func succeed(_ arguments: String...) throws -> Tool.Result {

@@ -57,10 +57,21 @@ struct KVPut: ParsableCommand {
                 try write(UnsafeRawBufferPointer(rebasing: $0[block * length..<(block + 1) * length]))
             }
         }
+        if let refusal = summary.refusal { Terminal.printDiagnostic(text(of: refusal, summary.refused)) }
         if options.json { return try Terminal.write(json: summary) }
         try Terminal.write(
             "\(Quantity.count(summary.stored, "KV block")) stored, \(Quantity.bytes(summary.bytes)); "
                 + "\(summary.known) already stored, \(summary.refused) not kept\n")
+    }
+
+    /// Why blocks were not kept, and the next step.
+    private func text(of refusal: KVPutSummary.Refusal, _ count: Int) -> String {
+        let blocks = Quantity.count(count, "KV block") + " not kept: "
+        return switch refusal {
+        case .quota: blocks + "the KV quota is full. Next: weightstore quota --kind kv --set SIZE"
+        case .disk: blocks + "less than 5 % of the disk (10 GB of a large one) would stay free. Next: weightstore gc"
+        case .chain: blocks + "a block before them was dropped. Next: put the sequence again"
+        }
     }
 }
 

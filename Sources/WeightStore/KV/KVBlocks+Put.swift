@@ -14,8 +14,27 @@ public struct KVPutSummary: Sendable, Codable {
     public internal(set) var bytes = 0
     /// The number of blocks that were stored before.
     public internal(set) var known = 0
-    /// The number of blocks not stored, because the quota or the disk has no room, or their parent is not stored.
+    /// The number of blocks not stored.
     public internal(set) var refused = 0
+    /// Why blocks were not stored; nil if all are stored.
+    public internal(set) var refusal: Refusal?
+
+    /// Why a block is not stored.
+    public enum Refusal: String, Sendable, Codable {
+        /// The KV quota has no room for it.
+        case quota
+        /// It would leave less than 1/20 of the disk free, or less than 10 GB.
+        case disk
+        /// The block before it in the chain is not stored, its bytes are those of a file of weights, or the revision was
+        /// removed meanwhile.
+        case chain
+    }
+
+    mutating func refuse(_ blocks: Int, _ reason: Refusal) {
+        guard blocks > 0 else { return }
+        refused += blocks
+        refusal = refusal ?? reason
+    }
 }
 
 extension KVBlocks {
@@ -37,8 +56,8 @@ extension KVBlocks {
 
     /// Stores blocks of a chain. The parent of each block must be stored already, or be among them.
     ///
-    /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free, are not stored; the last
-    /// blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
+    /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free (less than 10 GB of a large
+    /// one), are not stored; the last blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
     /// in several transactions.
     ///
     /// **Syncs.** KV blocks may be lost, but must never be wrong. A block's bytes are synced (`fdatasync`) before its
@@ -82,17 +101,11 @@ extension KVBlocks {
     ) throws {
         let here = try store.catalog.read { db in try KVTable.count(of: keys[..<blocks.upperBound], db) }
         // The first block's parent is not stored, so none can be.
-        guard here >= blocks.lowerBound else {
-            summary.refused += blocks.count
-            return
-        }
+        guard here >= blocks.lowerBound else { return summary.refuse(blocks.count, .chain) }
         summary.known += here - blocks.lowerBound
         let missing = here..<blocks.upperBound
         if missing.isEmpty { return }
-        guard try store.hasDiskForKV() else {
-            summary.refused += missing.count
-            return
-        }
+        guard try store.hasDiskForKV() else { return summary.refuse(missing.count, .disk) }
         try store.reserve.require()
         let staged = try stage(keys, missing, body)
         let parent = missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil
@@ -101,7 +114,8 @@ extension KVBlocks {
         summary.stored += stored.blocks
         summary.bytes += stored.bytes
         summary.known += stored.known
-        summary.refused += missing.count - stored.blocks - stored.known
+        summary.refuse(staged.count - room, .quota)
+        summary.refuse(room - stored.blocks - stored.known, .chain)
     }
 
     private struct Staged: Sendable {

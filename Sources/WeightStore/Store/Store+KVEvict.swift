@@ -103,12 +103,9 @@ extension Store {
         }.count
     }
 
-    /// Whether the disk has room for a cache: KV blocks must not fill it.
+    /// Whether the disk has room for a cache: KV blocks leave 1/20 of it free, or 10 GB of a large one.
     func hasDiskForKV() throws -> Bool {
         let (available, total) = try FileSystem.space(path)
-        return available > total / Self.spareShare
+        return available > min(total / 20, 10_000_000_000)
     }
-
-    /// KV blocks leave 1/20 of the disk free.
-    private static var spareShare: Int { 20 }
 }

@@ -10,8 +10,12 @@ final class Disk {
     /// The process that serves a mount through FUSE.
     private var server: ChildProcess?
 
-    /// ext4 in an image file, through a loop device, without blocks kept back for root.
-    static func ext4(megabytes: Int) throws -> Disk { try make(megabytes, "mkfs.ext4", "-q", "-m", "0") }
+    /// ext4 in an image file, through a loop device.
+    ///
+    /// - Parameter reserved: how many percent of its blocks are kept for root.
+    static func ext4(megabytes: Int, reserved: Int = 0) throws -> Disk {
+        try make(megabytes, "mkfs.ext4", "-q", "-m", "\(reserved)")
+    }
 
     /// XFS, whose files can share blocks, in an image file of the least size that it has.
     static func xfs() throws -> Disk { try make(320, "mkfs.xfs", "-q", "-m", "reflink=1") }
@@ -74,6 +78,14 @@ final class Disk {
             while write(file, zeros, size) > 0 {}
         }
         fsync(file)
+    }
+
+    /// Allocates a file after which an ordinary user can write `bytes`.
+    func leave(_ bytes: Int, _ name: String) throws {
+        var facts = statvfs()
+        statvfs(path, &facts)
+        let available = Int(facts.f_bavail) * Int(facts.f_frsize)
+        try ChildProcess.check("fallocate", "--length", "\(available - bytes)", self(name))
     }
 
     var freeBytes: Int {
