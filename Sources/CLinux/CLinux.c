@@ -24,6 +24,10 @@ int clinux_is_clock_synchronized(void) {
     return adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
 }
 
+int clinux_wait_for_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_AFTER); }
+
+int clinux_sync_file_system(int file) { return syncfs(file); }
+
 int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 int clinux_memory_file(void) { return memfd_create("weightstore", MFD_CLOEXEC); }

@@ -193,6 +193,15 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// synced. `sync` reports its errors. The corresponding C function is `sync_file_range`.
     package func startWriteback() { _ = clinux_start_writeback(raw) }
 
+    /// Waits for writes to the disk that have begun, and throws if one has failed. The corresponding C function is
+    /// `sync_file_range`.
+    func waitForWriteback() throws(FileError) {
+        try retrying("sync_file_range", path) { clinux_wait_for_writeback(raw) }
+    }
+
+    /// Makes everything on the file's file system durable. The corresponding C function is `syncfs`.
+    func syncFileSystem() throws(FileError) { try retrying("syncfs", path) { clinux_sync_file_system(raw) } }
+
     /// As `sync`, without the timestamps. The corresponding C function is `fdatasync`.
     func syncData() throws(FileError) {
         try retrying("fdatasync", path) { fdatasync(raw) }

@@ -109,19 +109,43 @@ package final class StagedFile: @unchecked Sendable {
     /// - Parameter isReadOnly: whether the file can no longer be written, like a blob. Which users may read it was decided
     ///   when it was created.
     package func finish(isReadOnly: Bool = true) throws(FileError) {
-        if isReadOnly { try makeReadOnly() }
+        if isReadOnly { try makeReadOnly(file.status()) }
         try sync()
     }
 
-    /// As ``finish(isReadOnly:)``, but only starts to write the bytes to the disk: ``sync()`` waits for them. Many small
-    /// files are durable sooner if all of them are sealed before the first one is synced.
+    /// As ``finish(isReadOnly:)``, but only starts to write the bytes of a large file to the disk: ``sync(_:)`` writes the
+    /// others, and waits for all.
     package func seal() throws(FileError) {
-        try makeReadOnly()
-        startWriteback()
+        let status = try file.status()
+        try makeReadOnly(status)
+        if status.bytes > Self.mostSmallBytes { startWriteback() }
     }
 
-    /// Makes the bytes of a sealed file durable.
-    package func sync() throws(FileError) {
+    /// The most bytes of a file that is written with many others.
+    private static let mostSmallBytes = 64 << 10
+    /// The least files that are synced with their file system.
+    private static let manyFiles = 64
+
+    /// Makes the bytes of sealed files durable.
+    ///
+    /// A sync of each file is a write of its own, a commit of the journal and a flush of the disk. Many files on a file
+    /// system whose `syncfs` makes all of it durable are therefore synced together.
+    package static func sync(_ files: [StagedFile]) throws {
+        let files = files.filter { !$0.isDurable }
+        if files.count >= manyFiles, let first = files.first, FileSystem.syncsAsAWhole(first.path) {
+            try first.file.syncFileSystem()
+            // Before Linux 5.8, `syncfs` reports no failed write.
+            for file in files {
+                try file.file.waitForWriteback()
+                file.isDurable = true
+            }
+        } else {
+            for file in files { file.startWriteback() }
+            try ParallelWork.run(files) { try $0.sync() }
+        }
+    }
+
+    private func sync() throws(FileError) {
         if isDurable { return }
         try file.syncData()
         isDurable = true
@@ -140,9 +164,9 @@ package final class StagedFile: @unchecked Sendable {
         isRenamed = secondPath == nil
     }
 
-    private func makeReadOnly() throws(FileError) {
+    private func makeReadOnly(_ status: FileStatus) throws(FileError) {
         if isReadOnly { return }
-        try file.setMode(try file.status().permissions & 0o444)
+        try file.setMode(status.permissions & 0o444)
         isReadOnly = true
     }
 

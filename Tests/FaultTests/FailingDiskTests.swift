@@ -100,21 +100,41 @@ extension Faults {
             }
         }
 
+        @Test("a sync of many small files that fails fails the import, and leaves the store as it was")
+        func syncOfAll() throws {
+            try TestModel(layers: 100, wide: 8).write(to: directory("many"))
+            let place = directory("store")
+            try ChildProcess.copy(directory("template"), to: place)
+            var tool = Tool(store: place)
+            tool.prefix = Trace.inject("syncfs", "error=EIO", when: "1")
+            let result = try tool("import", directory("many"), "--name", "org/many")
+            #expect(result.status == 1 && result.errors.contains("syncfs: Input/output error"), "\(result.errors)")
+            let store = try Store(at: place)
+            #expect(try Inspection.revisions(in: store) == ["org/base@~1"])
+            _ = try store.collectGarbage(graceSeconds: 0)
+            #expect(try Inspection.leftovers(in: store) == [])
+            tool.prefix = []
+            #expect(try tool("import", directory("many"), "--name", "org/many").status == 0)
+            #expect(try Inspection.differences(of: "org/many", from: directory("many"), in: store) == [])
+        }
+
         @Test(
-            "an import renames only synced blobs, and commits only when the directories that it has changed are synced")
-        func order() throws {
+            "an import renames only synced blobs, and commits only when the directories that it has changed are synced",
+            arguments: [1, 100])
+        func order(layers: Int) throws {
+            try TestModel(layers: layers, seed: 9, wide: 8).write(to: directory("new-model"))
             var tool = Tool(store: directory("new"))
             let log = directory("log")
-            tool.prefix = Trace.log(["mkdir", "rename", "fsync", "fdatasync"], to: log)
-            let result = try tool("import", directory("tuned"), "--name", "org/tuned")
+            tool.prefix = Trace.log(["mkdir", "rename", "fsync", "fdatasync", "syncfs", "pwrite64"], to: log)
+            let result = try tool("import", directory("new-model"), "--name", "org/new")
             try #require(result.status == 0, "\(result.errors)")
             let blobs = (directory("new") + "/blobs").replacingOccurrences(of: "//", with: "/")
-            var synced: Set<String> = []
+            var (written, synced): (Set<String>, Set<String>) = ([], [])
             var changed: Set<String> = []
-            var (commits, installed, created) = (0, 0, 0)
+            var (commits, installed, created, syncsOfAll) = (0, 0, 0, 0)
             for call in try Trace.calls(log) {
-                let isSync = ["fsync", "fdatasync"].contains(call.name)
-                let words = call.line.split { isSync ? $0 == "<" || $0 == ">" : $0 == "\"" }
+                let isSync = ["fsync", "fdatasync", "syncfs"].contains(call.name)
+                let words = call.line.split { isSync || call.name == "pwrite64" ? $0 == "<" || $0 == ">" : $0 == "\"" }
                     .map { $0.replacingOccurrences(of: "//", with: "/") }
                 let paths = words.indices.filter { $0 % 2 == 1 }.map { words[$0] }
                 let path = try #require(paths.first, "\(call.line)")
@@ -126,6 +146,12 @@ extension Faults {
                     #expect(synced.contains(path), "\(call.line)")
                     changed.insert(FileSystem.parent(of: try #require(paths.last)))
                     installed += 1
+                case "pwrite64":
+                    written.insert(path)
+                    synced.remove(path)
+                case "syncfs":
+                    synced.formUnion(written)
+                    syncsOfAll += 1
                 case _ where isSync:
                     synced.insert(path)
                     changed.remove(path)
@@ -135,7 +161,8 @@ extension Faults {
                 default: break
                 }
             }
-            #expect(commits > 0 && installed > 0 && created > 0)
+            #expect(commits > 0 && installed >= layers && created > 0)
+            #expect((syncsOfAll > 0) == (layers == 100 && FileSystem.syncsAsAWhole(directory.path)))
         }
     }
 }

@@ -19,8 +19,9 @@ extension Faults {
             try #require(result.status == 0, "\(result.errors)")
         }
 
-        @Test("an import that reported success is there after a power cut")
-        func imported() throws {
+        @Test("an import that reported success is there after a power cut", arguments: [1, 100])
+        func imported(layers: Int) throws {
+            if layers > 1 { try TestModel(layers: layers, seed: 7, wide: 8).write(to: directory("tuned"), files: 2) }
             #expect(try tool("import", directory("tuned"), "--name", "org/tuned").status == 0)
             try disk.cutPower()
             try disk.mountAgain()

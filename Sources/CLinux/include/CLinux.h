@@ -23,6 +23,12 @@ int64_t clinux_file_system_type(const char *path);
 /// waiting.
 int clinux_start_writeback(int file);
 
+/// `sync_file_range(2)` of a whole file with `SYNC_FILE_RANGE_WAIT_AFTER` alone: waits for writes that have begun.
+int clinux_wait_for_writeback(int file);
+
+/// `syncfs(2)`.
+int clinux_sync_file_system(int file);
+
 /// `memfd_create(2)` with `MFD_CLOEXEC`: a file in memory, without a name.
 int clinux_memory_file(void);
 

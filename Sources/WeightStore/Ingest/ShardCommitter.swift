@@ -156,7 +156,7 @@ final class ShardCommitter: Sendable {
     /// Makes room for new shards, and makes their files durable.
     private func sync(_ new: [Finished]) throws {
         if !new.isEmpty { try makeRoom(new.saturatingSum(\.facts.bytes)) }
-        try ParallelWork.run(new.compactMap(\.staged)) { try $0.sync() }
+        try StagedFile.sync(new.compactMap(\.staged))
     }
 
     /// - Returns: for each shard, whether it is in the store now.

@@ -12,7 +12,7 @@ extension Store {
     ///   row would be garbage: its file is removed.
     func commit(_ shards: [FetchedShard], onUse: Bool, _ work: Work) throws -> Set<ContentDigest> {
         if shards.isEmpty { return [] }
-        try ParallelWork.run(shards.compactMap(\.staged)) { try $0.sync() }
+        try StagedFile.sync(shards.compactMap(\.staged))
         let kept = try catalog.write(work: work) { db in
             let known = try shards.compactMap { shard in
                 try ShardTable.find(shard.digest, db).map { (shard: shard, row: $0) }
