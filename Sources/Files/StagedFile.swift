@@ -10,7 +10,10 @@ package final class StagedFile: @unchecked Sendable {
     package let path: String
     fileprivate let file: FileDescriptor
     /// Whether the file remains when the value is released.
-    package let isKept: Bool
+    ///
+    /// False after a failed sync: the kernel may then take bytes for written that the disk lacks, and a later attempt would
+    /// resume from them.
+    package private(set) var isKept: Bool
     /// Whether the bytes were synced since they were written.
     private var isDurable = false
     /// Whether the permissions of the file allow no writes. The open descriptor can still write it.
@@ -133,12 +136,15 @@ package final class StagedFile: @unchecked Sendable {
     package static func sync(_ files: [StagedFile]) throws {
         let files = files.filter { !$0.isDurable }
         if files.count >= manyFiles, let first = files.first, FileSystem.syncsAsAWhole(first.path) {
-            try first.file.syncFileSystem()
-            // Before Linux 5.8, `syncfs` reports no failed write.
-            for file in files {
-                try file.file.waitForWriteback()
-                file.isDurable = true
+            do throws(FileError) {
+                try first.file.syncFileSystem()
+                // Before Linux 5.8, `syncfs` reports no failed write.
+                for file in files { try file.file.waitForWriteback() }
+            } catch {
+                for file in files { file.isKept = false }
+                throw error
             }
+            for file in files { file.isDurable = true }
         } else {
             for file in files { file.startWriteback() }
             try ParallelWork.run(files) { try $0.sync() }
@@ -147,7 +153,12 @@ package final class StagedFile: @unchecked Sendable {
 
     private func sync() throws(FileError) {
         if isDurable { return }
-        try file.syncData()
+        do throws(FileError) {
+            try file.syncData()
+        } catch {
+            isKept = false
+            throw error
+        }
         isDurable = true
     }
 

@@ -38,6 +38,24 @@ extension Faults {
             #expect(try store.catalog.writerPragmas(Array(expected.keys)) == expected)
         }
 
+        @Test("a process that wrote only access counts leaves a short log, and checkpoints a long one at its end")
+        func logs() throws {
+            func log(after commits: Int) throws -> Int {
+                do {
+                    let store = try Store(at: place)
+                    for _ in 0..<commits {
+                        try store.catalog.write(durable: false) { db in
+                            try db.execute(sql: "UPDATE model SET created_at = created_at")
+                        }
+                    }
+                }
+                return try FileSystem.status(place + "/store.db-wal")?.bytes ?? 0
+            }
+            try Store(at: place).catalog.checkpoint()
+            #expect(try log(after: 3) > 0)
+            #expect(try log(after: 200) == 0)
+        }
+
         @Test("readers cannot write, never checkpoint, and map nothing")
         func readers() throws {
             let store = try Store(at: place)

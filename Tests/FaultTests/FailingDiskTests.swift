@@ -79,6 +79,22 @@ extension Faults {
             }
         }
 
+        @Test("a fetched file whose sync fails is not resumed, because the kernel may take lost bytes for written")
+        func fetchedFile() throws {
+            let place = directory("store")
+            try ChildProcess.copy(directory("template"), to: place)
+            var tool = Tool(store: place)
+            try #require(try tool("origin", "add", "org/base", "file://" + directory("base")).status == 0)
+            try #require(try tool("evict", "--down-to", "0").status == 0)
+            tool.prefix = Trace.inject("fdatasync", "error=EIO")
+            let failed = try tool("cat", "org/base", "model.safetensors")
+            #expect(failed.status == 1 && failed.errors.contains("Input/output error"), "\(failed.errors)")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: place + "/partial") == [])
+            tool.prefix = []
+            #expect(try tool("warm", "org/base").status == 0)
+            #expect(try Inspection.differences(of: "org/base", from: directory("base"), in: Store(at: place)) == [])
+        }
+
         @Test("a disk that fills up during an import ends it with status 5, and loses nothing")
         func fullDisk() throws {
             try failing(["pwrite64"], with: "ENOSPC", onward: true, most: 7) { result, store, point in

@@ -44,6 +44,9 @@ package final class Catalog: Sendable {
 
     /// The size of the log, in bytes, above which it is checkpointed after a commit; less on a disk with little free space.
     package static let checkpointBytes = 16 << 20
+    /// The size of the log, in bytes, above which a process that wrote only access counts checkpoints it at its end. Less
+    /// makes more processes wait for a sync, more makes each of them read more.
+    private static let closingLogBytes = 512 << 10
     /// The free space, in bytes, below which an I/O error of SQLite is reported as a full disk.
     static let leastFreeBytes = 128 << 10
     /// The size of SQLite's page cache in the connection that writes, in bytes. Pages are allocated as they are read.
@@ -114,8 +117,9 @@ package final class Catalog: Sendable {
     deinit {
         // Errors are ignored: committed data is durable, and the next process makes the checkpoint. The readers close
         // first, because SQLite checkpoints only when the last connection closes, and only if it can write. A process
-        // that wrote only access counts skips this.
-        if wroteDurably.load(ordering: .relaxed) { try? readers.close() }
+        // that wrote only access counts skips this, unless the log is long: the next process reads all of it.
+        let log = (try? FileSystem.status(path + "-wal"))?.bytes ?? 0
+        if wroteDurably.load(ordering: .relaxed) || log > Self.closingLogBytes { try? readers.close() }
         writer.withLock { queue in
             guard let queue, let writeLock else { return }
             do {
