@@ -24,7 +24,10 @@ int clinux_is_clock_synchronized(void) {
     return adjtimex(&state) != TIME_ERROR && !(state.status & STA_UNSYNC);
 }
 
-int clinux_wait_for_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_AFTER); }
+int clinux_finish_writeback(int file) {
+    return sync_file_range(
+        file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
 
 int clinux_sync_file_system(int file) { return syncfs(file); }
 

@@ -193,10 +193,10 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// synced. `sync` reports its errors. The corresponding C function is `sync_file_range`.
     package func startWriteback() { _ = clinux_start_writeback(raw) }
 
-    /// Waits for writes to the disk that have begun, and throws if one has failed. The corresponding C function is
-    /// `sync_file_range`.
-    func waitForWriteback() throws(FileError) {
-        try retrying("sync_file_range", path) { clinux_wait_for_writeback(raw) }
+    /// Writes dirty pages, waits for them and for writes that have begun, and throws if one has failed. The corresponding
+    /// C function is `sync_file_range`, which makes no size and no place of a file durable.
+    func finishWriteback() throws(FileError) {
+        try retrying("sync_file_range", path) { clinux_finish_writeback(raw) }
     }
 
     /// Makes everything on the file's file system durable. The corresponding C function is `syncfs`.

@@ -162,8 +162,8 @@ package enum FileSystem {
         0x2003_0528: "OrangeFS", 0x786F_4256: "vboxsf",
     ]
 
-    /// Whether `syncfs` makes all files and directories of the file system durable. FUSE does not ask its server to, and
-    /// others are unknown. The numbers are from linux/magic.h: ext2 to ext4, XFS, btrfs.
+    /// Whether `syncfs` writes all files of the file system, so that a sync of their directories makes them durable. FUSE does
+    /// not request it of its server, and others are unknown. The numbers are from linux/magic.h: ext2 to ext4, XFS, btrfs.
     package static func syncsAsAWhole(_ path: String) -> Bool {
         [0xEF53, 0x5846_5342, 0x9123_683E].contains(clinux_file_system_type(path) & 0xFFFF_FFFF)
     }

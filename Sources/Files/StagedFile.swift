@@ -126,40 +126,49 @@ package final class StagedFile: @unchecked Sendable {
 
     /// The most bytes of a file that is written with many others.
     private static let mostSmallBytes = 64 << 10
-    /// The least files that are synced with their file system.
+    /// The minimum number of files that are synced with their file system.
     private static let manyFiles = 64
+    /// The most bytes, of all programs, that wait to be written to disks when a whole file system is synced.
+    private static let mostDirtyBytes = 1 << 30
 
-    /// Makes the bytes of sealed files durable.
+    /// Makes the bytes of sealed files durable. Their names are durable when their directories are synced.
     ///
     /// A sync of each file is a write of its own, a commit of the journal and a flush of the disk. Many files on a file
-    /// system whose `syncfs` makes all of it durable are therefore synced together.
+    /// system that can be synced as a whole are therefore synced by one `syncfs`, unless other programs have so many bytes
+    /// to write that it would wait for them.
     package static func sync(_ files: [StagedFile]) throws {
         let files = files.filter { !$0.isDurable }
-        if files.count >= manyFiles, let first = files.first, FileSystem.syncsAsAWhole(first.path) {
-            do throws(FileError) {
-                try first.file.syncFileSystem()
-                // Before Linux 5.8, `syncfs` reports no failed write.
-                for file in files { try file.file.waitForWriteback() }
-            } catch {
-                for file in files { file.isKept = false }
-                throw error
-            }
-            for file in files { file.isDurable = true }
+        if let first = files.first, files.count >= manyFiles, FileSystem.syncsAsAWhole(first.path),
+            SystemMemory.dirtyBytes ?? .max < mostDirtyBytes,
+            // An error may be that of another program's file. Those of these files are found below.
+            (try? first.file.syncFileSystem()) != nil
+        {
+            for file in files { try file.finishWriteback() }
         } else {
             for file in files { file.startWriteback() }
             try ParallelWork.run(files) { try $0.sync() }
         }
     }
 
+    /// Waits for the bytes of a file whose file system was synced, and writes those that it has left dirty.
+    private func finishWriteback() throws(FileError) {
+        try notKeptIfFailed { () throws(FileError) in try file.finishWriteback() }
+        isDurable = true
+    }
+
     private func sync() throws(FileError) {
         if isDurable { return }
+        try notKeptIfFailed { () throws(FileError) in try file.syncData() }
+        isDurable = true
+    }
+
+    private func notKeptIfFailed(_ body: () throws(FileError) -> Void) throws(FileError) {
         do throws(FileError) {
-            try file.syncData()
+            try body()
         } catch {
             isKept = false
             throw error
         }
-        isDurable = true
     }
 
     /// Gives a file that remains a second name, which ``rename(to:)`` then renames.

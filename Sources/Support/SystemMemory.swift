@@ -26,6 +26,9 @@ package enum SystemMemory {
         return (left + [field("MemAvailable:", root)].compactMap { $0 }).min()
     }
 
+    /// The bytes of all files of the machine that wait to be written to a disk; nil if the kernel does not report them.
+    package static var dirtyBytes: Int? { field("Dirty:", "") }
+
     /// A value of `/proc/meminfo`, in bytes.
     private static func field(_ name: String, _ root: String) -> Int? {
         for line in KernelFile.lines("\(root)/proc/meminfo") {

@@ -23,7 +23,7 @@ extension Faults {
         func image() throws { try full(Disk.ext4(megabytes: 64)) }
 
         @Test(
-            "KV blocks leave a part of the disk free, of which the blocks reserved for root are none, and say so",
+            "KV blocks leave a part of the disk free without what is reserved for root, and a refusal names the reason",
             .enabled(if: Machine.mountsImages, Comment(rawValue: Machine.images)))
         func keyValueBlocks() throws {
             let disk = try Disk.ext4(megabytes: 64, reserved: 50)
@@ -44,7 +44,7 @@ extension Faults {
             #expect(try put(1) == ("", 1, 0))
             try disk.leave(500_000, "second")
             let (errors, stored, refused) = try put(2)
-            #expect(stored == 0 && refused == 1 && errors.contains("5 % of the disk"), "\(errors)")
+            #expect(stored == 0 && refused == 1 && errors.contains("5% of the disk"), "\(errors)")
         }
 
         private func full(_ disk: Disk) throws {

@@ -23,8 +23,8 @@ int64_t clinux_file_system_type(const char *path);
 /// waiting.
 int clinux_start_writeback(int file);
 
-/// `sync_file_range(2)` of a whole file with `SYNC_FILE_RANGE_WAIT_AFTER` alone: waits for writes that have begun.
-int clinux_wait_for_writeback(int file);
+/// `sync_file_range(2)` of a whole file with all its flags: writes dirty pages, and waits for them.
+int clinux_finish_writeback(int file);
 
 /// `syncfs(2)`.
 int clinux_sync_file_system(int file);

@@ -66,12 +66,14 @@ struct KVPut: ParsableCommand {
 
     /// Why blocks were not kept, and the next step.
     private func text(of refusal: KVPutSummary.Refusal, _ count: Int) -> String {
-        let blocks = Quantity.count(count, "KV block") + " not kept: "
-        return switch refusal {
-        case .quota: blocks + "the KV quota is full. Next: weightstore quota --kind kv --set SIZE"
-        case .disk: blocks + "less than 5 % of the disk (10 GB of a large one) would stay free. Next: weightstore gc"
-        case .chain: blocks + "a block before them was dropped. Next: put the sequence again"
-        }
+        let next: String? =
+            switch refusal {
+            case .quota: "quota --kind kv --set SIZE"
+            case .disk: "evict --free 10G"
+            case .chain: nil
+            }
+        return "\(Quantity.count(count, "KV block")) not kept: \(refusal.reason)"
+            + (next.map { ". Next: weightstore \($0)" } ?? "")
     }
 }
 

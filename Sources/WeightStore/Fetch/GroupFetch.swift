@@ -134,7 +134,7 @@ struct GroupFetch {
         } catch let error as CancellationError {
             throw error
         } catch {
-            // Their bytes are in `partial/`: each is committed alone, or reports its own error.
+            // Each is committed alone, or reports its own error. The bytes of most are in `partial/`.
             store.logger.warning("\(arrived.count) shards could not be stored as a group: \(error)")
         }
     }

@@ -10,7 +10,7 @@ import Support
 /// A file is named after the boot id, the model file (its digest) and the offset in it, so that all processes find the
 /// same one. The process that has locked it fetches; others wait, and then find the shard. The files are not synced: a
 /// process that dies loses none of its writes, and after a crash of the machine the boot id differs, so files of the
-/// earlier boot are not used.
+/// earlier boot are not used. A file whose sync has failed is removed.
 ///
 /// The folder also keeps the fronts of files that were fetched with their headers.
 struct PartialShards: Sendable {

@@ -16,18 +16,26 @@ public struct KVPutSummary: Sendable, Codable {
     public internal(set) var known = 0
     /// The number of blocks not stored.
     public internal(set) var refused = 0
-    /// Why blocks were not stored; nil if all are stored.
+    /// Why the first of them was not stored; nil if all are stored.
     public internal(set) var refusal: Refusal?
 
     /// Why a block is not stored.
     public enum Refusal: String, Sendable, Codable {
         /// The KV quota has no room for it.
         case quota
-        /// It would leave less than 1/20 of the disk free, or less than 10 GB.
+        /// It would leave less than 1/20 of the disk free, at most 10 GB.
         case disk
         /// The block before it in the chain is not stored, its bytes are those of a file of weights, or the revision was
         /// removed meanwhile.
         case chain
+
+        package var reason: String {
+            switch self {
+            case .quota: "the KV quota is full"
+            case .disk: "5% of the disk, at most 10 GB, must stay free"
+            case .chain: "a block before them, or the revision, was removed meanwhile"
+            }
+        }
     }
 
     mutating func refuse(_ blocks: Int, _ reason: Refusal) {
@@ -56,8 +64,8 @@ extension KVBlocks {
 
     /// Stores blocks of a chain. The parent of each block must be stored already, or be among them.
     ///
-    /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free (less than 10 GB of a large
-    /// one), are not stored; the last blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
+    /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free (at most 10 GB), are not
+    /// stored; the last blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
     /// in several transactions.
     ///
     /// **Syncs.** KV blocks may be lost, but must never be wrong. A block's bytes are synced (`fdatasync`) before its
@@ -108,14 +116,15 @@ extension KVBlocks {
         guard try store.hasDiskForKV() else { return summary.refuse(missing.count, .disk) }
         try store.reserve.require()
         let staged = try stage(keys, missing, body)
+        guard try store.hasDiskForKV() else { return summary.refuse(missing.count, .disk) }
         let parent = missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil
         let room = try store.makeRoomForKV(staged.map(\.shard.bytes), behind: parent)
         let stored = try install(staged[..<room], seconds)
         summary.stored += stored.blocks
         summary.bytes += stored.bytes
         summary.known += stored.known
-        summary.refuse(staged.count - room, .quota)
         summary.refuse(room - stored.blocks - stored.known, .chain)
+        summary.refuse(staged.count - room, .quota)
     }
 
     private struct Staged: Sendable {

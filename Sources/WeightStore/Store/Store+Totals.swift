@@ -18,7 +18,7 @@ package struct StoreTotals: Sendable {
     package let damaged: (shards: Int, bytes: Int)
     /// The size of the catalog, and of its write-ahead log.
     package let catalog: (bytes: Int, log: Int)
-    /// The free bytes of the disk, and its size.
+    /// The free bytes of the disk, and its size without free blocks that are reserved for root.
     package let disk: (available: Int, total: Int)
     /// The last run of each job.
     package let jobs: [JobRecord]

@@ -118,10 +118,10 @@ extension Store {
                     seconds: seconds / Double(blocks.count))
             }
             summary.computed += put.stored
-            if put.refused > 0 {
+            if let refusal = put.refusal {
                 summary.failed.append(
                     prefill.skipped(
-                        .doesNotFit, "\(put.refused) computed KV blocks do not fit the KV quota or the disk"))
+                        .doesNotFit, "\(put.refused) computed KV blocks are not stored: \(refusal.reason)"))
             }
         } catch is CancellationError {
             throw CancellationError()
