@@ -32,6 +32,9 @@ final class ShardWriter {
     /// Files below this size, in bytes, are synced by the committer, many at a time: a sync takes as long as writing them.
     private static let grouped = 4 << 20
 
+    /// The least bytes whose pages are submitted to the disk when they are written through the page cache.
+    private static let writtenAtOnce = 1 << 20
+
     /// Tensors of a pack begin at multiples of this; the padding between them is zero and is not transferred.
     private static let alignment = 64
 
@@ -112,6 +115,8 @@ final class ShardWriter {
 
     func write(_ next: UnsafeRawBufferPointer, at offset: Int) throws {
         try staged?.write(next, at: offset, cached: isReadNext)
+        // The sync at the end then waits for the last bytes alone.
+        if isReadNext && next.count >= Self.writtenAtOnce { staged?.startWriteback() }
     }
 
     /// Syncs a large file, seals a small one, and drops the reference to it.
