@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from ._errors import SafetensorError
 from ._tensors import read_only
@@ -100,15 +100,23 @@ def numpy_view(info: TensorInfo, memory: memoryview) -> numpy.ndarray[Any, Any]:
     return numpy.frombuffer(memory, dtype).reshape(info.shape)
 
 
-def numpy_arrays(lease: Lease, raw: bool = False) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
+def numpy_arrays(
+        lease: Lease, raw: bool = False,
+        known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
     """Read-only arrays over the tensors of a lease in this process's memory, by name. Each has a lease of its own.
 
     Args:
         raw: quantized tensors as bytes.
+        known: the descriptions of all of them, by name.
     """
-    for info, memory in lease._blocks():
-        view = memoryview(b"") if memory is None else read_only(memory, info.bytes)
-        yield info.name, numpy_view(array_info(info, raw), view)
+    for info, memory in lease._blocks(known):
+        yield info.name, numpy_over(info, memory, raw)
+
+
+def numpy_over(info: TensorInfo, memory: Any, raw: bool) -> numpy.ndarray[Any, Any]:
+    """A read-only array over a block of memory; None for zero bytes."""
+    view = memoryview(b"") if memory is None else read_only(memory, info.bytes)
+    return numpy_view(array_info(info, raw), view)
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -147,33 +155,42 @@ def torch_tensor(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> torc
     return tensor.torch_bytes().view(dtype).reshape(shape)
 
 
-def torch_tensors(lease: Lease, raw: bool = False) -> Iterator[tuple[str, torch.Tensor]]:
+def torch_tensors(
+        lease: Lease, raw: bool = False,
+        known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
     """Tensors over the memory of a lease, by name. Each has a lease and a storage of its own.
 
     Their memory is that of the lease: it can be written only if the lease's can.
 
     Args:
         raw: quantized tensors as bytes.
+        known: the descriptions of all of them, by name.
     """
-    import torch
-
     if lease.tier not in ("ram", "host"):
         for tensor in lease:
             yield tensor.info.name, torch_tensor(tensor, raw)
         return
-    frombuffer = torch.frombuffer
-    # The type of PyTorch, the size of an element, and whether the shape is another one there.
-    dtypes: dict[str, tuple[torch.dtype, int, bool]] = {}
-    for info, memory in lease._blocks():
-        known = dtypes.get(info.dtype)
-        if known is None:
-            dtype = torch_dtype(array_info(info, raw).dtype)
-            known = dtypes[info.dtype] = (
-                dtype, torch.empty(0, dtype=dtype).element_size(), info.dtype == "F4" or is_quantized(info))
-        shape = torch_shape(array_info(info, raw)) if known[2] else info.shape
-        if memory is None:
-            yield info.name, torch.zeros(shape, dtype=known[0])
-            continue
-        made = frombuffer(memory, dtype=known[0], count=info.bytes // known[1])
-        # Faster than reshape, but it has no form for a scalar.
-        yield info.name, made.view(*shape) if shape else made.reshape(())
+    for info, memory in lease._blocks(known):
+        yield info.name, torch_over(info, memory, raw)
+
+
+#: By the type in the file, and whether quantized tensors are bytes: the type of PyTorch, the size of an element, and whether
+#: the shape is another one there.
+_TORCH_TYPES: dict[tuple[str, bool], tuple[torch.dtype, int, bool]] = {}
+
+
+def torch_over(info: TensorInfo, memory: Any, raw: bool) -> torch.Tensor:
+    """A tensor over a block of memory; None for zero bytes."""
+    import torch
+
+    known = _TORCH_TYPES.get((info.dtype, raw))
+    if known is None:
+        dtype = torch_dtype(array_info(info, raw).dtype)
+        known = _TORCH_TYPES[info.dtype, raw] = (
+            dtype, torch.empty(0, dtype=dtype).element_size(), info.dtype == "F4" or is_quantized(info))
+    shape = torch_shape(array_info(info, raw)) if known[2] else info.shape
+    if memory is None:
+        return torch.zeros(shape, dtype=known[0])
+    made = torch.frombuffer(memory, dtype=known[0], count=info.bytes // known[1])
+    # Faster than reshape, but it has no form for a scalar.
+    return made.view(*shape) if shape else made.reshape(())

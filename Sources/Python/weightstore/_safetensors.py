@@ -6,7 +6,7 @@ import json
 import operator
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Iterator, Literal, overload
+from typing import TYPE_CHECKING, Any, Iterator, Literal, Mapping, overload
 
 from . import _frameworks as frameworks
 from ._errors import ForkedError, NotFoundError, SafetensorError
@@ -14,7 +14,7 @@ from ._forked import ForkedTensor
 from ._slices import SlicePlan
 from ._store import Lease, Revision, Store
 from ._store import shared_store as _store
-from ._tensors import TensorInfo
+from ._tensors import TensorInfo, without_collection
 
 if TYPE_CHECKING:
     import numpy
@@ -40,7 +40,9 @@ class _Source:
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
         self.tensors: dict[str, TensorInfo] = {}
-        for tensor in self.revision.tensors():
+        with without_collection():
+            tensors = self.revision.tensors()
+        for tensor in tensors:
             if tensor.file not in chosen:
                 continue
             if tensor.name in self.tensors:
@@ -58,8 +60,16 @@ class _Source:
             if mapped is not None:
                 return mapped
             self.revision.store._use_budget(*self._memory)
-        with target.lease(self.revision, info.file, info.name) as lease:
-            return next(target.tensors(lease))[1]
+        lease = target.lease(self.revision, info.file, info.name)
+        try:
+            if target.tier == "ram":
+                return target.only(lease, info)
+            tensor = next(target.tensors(lease))[1]
+        except BaseException:
+            lease.release()
+            raise
+        lease.release()
+        return tensor
 
     def _mapped(self, info: TensorInfo, target: _Target) -> Any:
         """A tensor in a forked child, from its file; None if the store must be opened for it."""
@@ -95,8 +105,8 @@ class _Source:
         tensors: dict[str, Any] = {}
         filled = {info.file for info in self.tensors.values()}
         for file in (file for file in self.files if file in filled):
-            with target.lease(self.revision, file) as lease:
-                tensors.update(target.tensors(lease))
+            with target.lease(self.revision, file) as lease, without_collection():
+                tensors.update(target.tensors(lease, self.tensors))
         return tensors
 
     def __reduce__(self) -> Any:
@@ -167,15 +177,23 @@ class _Target:
             return revision.lease(file=file, tier=self.tier)
         return revision.lease_tensor(name, file=file, tier=self.tier)
 
-    def tensors(self, lease: Lease) -> Iterator[tuple[str, Any]]:
+    def tensors(
+            self, lease: Lease, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
         """The tensors of a lease by name, for the framework, on the device."""
-        return ((name, self._elsewhere(tensor)) for name, tensor in self.views(lease))
+        return ((name, self._elsewhere(tensor)) for name, tensor in self.views(lease, known))
 
-    def views(self, lease: Lease) -> Iterator[tuple[str, Any]]:
-        """The tensors of a lease by name, for the framework, where they are."""
+    def views(self, lease: Lease, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
+        """The tensors of a lease by name, for the framework, where they are; ``known`` has the descriptions of all."""
         if self.framework == "np":
-            return frameworks.numpy_arrays(lease, self.raw)
-        return frameworks.torch_tensors(lease, self.raw)
+            return frameworks.numpy_arrays(lease, self.raw, known)
+        return frameworks.torch_tensors(lease, self.raw, known)
+
+    def only(self, lease: Lease, info: TensorInfo) -> Any:
+        """The only tensor of a lease in RAM, which holds the lease."""
+        memory = lease._block() if info.bytes else None
+        if self.framework == "np":
+            return frameworks.numpy_over(info, memory, self.raw)
+        return self._elsewhere(frameworks.torch_over(info, memory, self.raw))
 
     def forked(self, tensor: ForkedTensor) -> Any:
         if self.framework == "np":

@@ -8,14 +8,14 @@ import os
 import threading
 from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import encoded, encoded_path, ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
-from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_rows
+from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_address, tensor_addresses, tensor_rows
 from ._waiting import Result, wait
 
 if TYPE_CHECKING:
@@ -639,10 +639,19 @@ class Lease(_Handle):
         self.tier = tier
         #: Whether the memory of its tensors can be written.
         self.is_writable = is_writable
-        info = c.LeaseInfo()
-        library().lease_describe(self, byref(info))
-        self._count: int = info.tensors
-        self.bytes: int = info.bytes
+        self._described: tuple[int, int] | None = None
+
+    def _describe(self) -> tuple[int, int]:
+        if self._described is None:
+            info = c.LeaseInfo()
+            library().lease_describe(self, byref(info))
+            self._described = info.tensors, info.bytes
+        return self._described
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its tensors."""
+        return self._describe()[1]
 
     def __enter__(self) -> Lease:
         return self
@@ -663,7 +672,7 @@ class Lease(_Handle):
         return event.value or 0
 
     def __len__(self) -> int:
-        return self._count
+        return self._describe()[0]
 
     def __iter__(self) -> Iterator[LeasedTensor]:
         """The tensors, by file and name."""
@@ -681,11 +690,24 @@ class Lease(_Handle):
         return LeasedTensor(self, index.value)
 
     def _rows(self, first: int = 0, count: int | None = None) -> list[TensorRow]:
-        return tensor_rows(library().lease_tensors, self, self._count if count is None else count, first)
+        return tensor_rows(library().lease_tensors, self, len(self) if count is None else count, first)
 
-    def _blocks(self) -> Iterator[tuple[TensorInfo, Any]]:
-        """The memory of each tensor in this process, with a lease of its own; None for zero bytes."""
-        rows = self._rows()
+    def _block(self) -> Any:
+        """The memory of the first tensor in this process, which holds this lease."""
+        return block(tensor_address(library().lease_tensors, self), self)
+
+    def _blocks(self, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
+        """The memory of each tensor in this process, with a lease of its own; None for zero bytes.
+
+        Args:
+            known: the descriptions of all of them, by name.
+        """
+        rows: list[tuple[TensorInfo, int]]
+        if known is None:
+            rows = [(row.info, row.address) for row in self._rows()]
+        else:
+            places = tensor_addresses(library().lease_tensors, self, len(self))
+            rows = [(known[name], address) for name, address in places]
         if not rows:
             return
         handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
@@ -698,8 +720,8 @@ class Lease(_Handle):
             for handle in memoryview(handles).cast("P"):
                 _Hold(handle or None)
             raise
-        for row, hold in zip(rows, holds):
-            yield row.info, block(row.address, hold) if row.info.bytes else None
+        for (info, address), hold in zip(rows, holds):
+            yield info, block(address, hold) if info.bytes else None
 
     def read(self, index: int, offset: int, size: int) -> None:
         """Reads bytes of a tensor of a lazy lease into memory, so that accesses do not wait."""
