@@ -60,16 +60,11 @@ class _Source:
             if mapped is not None:
                 return mapped
             self.revision.store._use_budget(*self._memory)
-        lease = target.lease(self.revision, info.file, info.name)
-        try:
-            if target.tier == "ram":
-                return target.only(lease, info)
-            tensor = next(target.tensors(lease))[1]
-        except BaseException:
-            lease.release()
-            raise
-        lease.release()
-        return tensor
+        if target.tier == "ram":
+            # The lease ends with the tensor, which the frames of an exception may hold, too.
+            return target.only(target.lease(self.revision, info.file, info.name), info)
+        with target.lease(self.revision, info.file, info.name) as lease:
+            return next(target.tensors(lease))[1]
 
     def _mapped(self, info: TensorInfo, target: _Target) -> Any:
         """A tensor in a forked child, from its file; None if the store must be opened for it."""

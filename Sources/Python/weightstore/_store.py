@@ -661,6 +661,8 @@ class Lease(_Handle):
 
     def release(self) -> None:
         """Releases the lease now. Arrays and tensors that were made from it have leases of their own."""
+        if self._handle is not None and self._depth == c.depth:
+            self._describe()  # Its number of tensors and of bytes can be read later, too.
         self._close()
 
     @property

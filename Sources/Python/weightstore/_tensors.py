@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import struct
 from typing import Any, Callable, Iterator, NamedTuple
 
@@ -95,14 +96,31 @@ def tensor_addresses(fill: Callable[..., Any], handle: Any, count: int) -> list[
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
     """Keeps Python from looking for cycles while many values are made, all of which stay: each look visits all of them."""
+    global _is_paused
     if not gc.isenabled():
         yield
         return
-    gc.disable()
     try:
+        _is_paused = True
+        gc.disable()
         yield
     finally:
         gc.enable()
+        _is_paused = False
+
+
+#: Whether a thread is in `without_collection`, which does not run on in a forked child.
+_is_paused = False
+
+
+def _resume_in_child() -> None:
+    global _is_paused
+    if _is_paused:
+        gc.enable()
+        _is_paused = False
+
+
+os.register_at_fork(after_in_child=_resume_in_child)
 
 
 # As many bytes as a process has addresses: one type for memory of any size, because ctypes creates types slowly.
