@@ -25,15 +25,15 @@ public struct KVPutSummary: Sendable, Codable {
         case quota
         /// It would leave less than 1/20 of the disk free, at most 10 GB.
         case disk
-        /// The block before it in the chain is not stored, its bytes are those of a file of weights, or the revision was
-        /// removed meanwhile.
+        /// The block before it in the chain is not stored, the revision was removed meanwhile, or its bytes are those of
+        /// a shard of a model.
         case chain
 
         package var reason: String {
             switch self {
             case .quota: "the KV quota is full"
             case .disk: "5% of the disk, at most 10 GB, must stay free"
-            case .chain: "a block before them, or the revision, was removed meanwhile"
+            case .chain: "the block before them is not stored, the revision was removed, or their bytes are a model's"
             }
         }
     }
@@ -65,8 +65,8 @@ extension KVBlocks {
     /// Stores blocks of a chain. The parent of each block must be stored already, or be among them.
     ///
     /// Blocks that do not fit the quota, or that would leave less than 1/20 of the disk free (at most 10 GB), are not
-    /// stored; the last blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many blocks are stored
-    /// in several transactions.
+    /// stored; the last blocks of the chain are refused first. Blocks that are stored already are left unchanged. Many
+    /// blocks are stored in several transactions.
     ///
     /// **Syncs.** KV blocks may be lost, but must never be wrong. A block's bytes are synced (`fdatasync`) before its
     /// row is committed: otherwise, after a power failure, a later commit could have made the row durable while the
@@ -113,18 +113,20 @@ extension KVBlocks {
         summary.known += here - blocks.lowerBound
         let missing = here..<blocks.upperBound
         if missing.isEmpty { return }
-        guard try store.hasDiskForKV() else { return summary.refuse(missing.count, .disk) }
+        guard try store.spareDiskForKV() > 0 else { return summary.refuse(missing.count, .disk) }
         try store.reserve.require()
         let staged = try stage(keys, missing, body)
-        guard try store.hasDiskForKV() else { return summary.refuse(missing.count, .disk) }
+        let sizes = staged.map(\.shard.bytes)
+        let fitting = try store.fitDisk(sizes)
         let parent = missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil
-        let room = try store.makeRoomForKV(staged.map(\.shard.bytes), behind: parent)
+        let room = try store.makeRoomForKV(sizes[..<fitting], behind: parent)
         let stored = try install(staged[..<room], seconds)
         summary.stored += stored.blocks
         summary.bytes += stored.bytes
         summary.known += stored.known
         summary.refuse(room - stored.blocks - stored.known, .chain)
-        summary.refuse(staged.count - room, .quota)
+        summary.refuse(fitting - room, .quota)
+        summary.refuse(staged.count - fitting, .disk)
     }
 
     private struct Staged: Sendable {

@@ -88,7 +88,7 @@ extension Store {
     ///   - sizes: bytes of each new block.
     ///   - parent: the key of the first block's parent, which is not evicted.
     /// - Returns: how many of the new blocks, from the first, fit.
-    func makeRoomForKV(_ sizes: [Int], behind parent: ContentDigest?) throws -> Int {
+    func makeRoomForKV(_ sizes: ArraySlice<Int>, behind parent: ContentDigest?) throws -> Int {
         let (quota, stored, excluded) = try catalog.read { db in
             (try Quota(.kv, db), try Totals.bytes(.kv, db), try parent.flatMap { try KVTable.id(of: $0, db) })
         }
@@ -103,9 +103,21 @@ extension Store {
         }.count
     }
 
-    /// Whether the disk has room for a cache: KV blocks leave 1/20 of it free, or 10 GB of a large one.
-    func hasDiskForKV() throws -> Bool {
+    /// How many of the blobs that were just written, from the first, the disk has room for. The others are to be removed.
+    func fitDisk(_ sizes: [Int]) throws -> Int {
+        var lacking = -(try spareDiskForKV())
+        var count = sizes.count
+        while count > 0, lacking > 0 {
+            count -= 1
+            lacking -= sizes[count]
+        }
+        return count
+    }
+
+    /// The bytes of the disk that KV blocks may still use, which is negative if they have used too many: they leave 1/20
+    /// of the disk free, or 10 GB of a large one.
+    func spareDiskForKV() throws -> Int {
         let (available, total) = try FileSystem.space(path)
-        return available > min(total / 20, 10_000_000_000)
+        return available - min(total / 20, 10_000_000_000)
     }
 }

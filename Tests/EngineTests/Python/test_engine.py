@@ -15,13 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
 import unittest
 
 import weightstore
+from directories import TemporaryStores
 
 HAS_TRANSFORMERS = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
 if HAS_TRANSFORMERS:
@@ -45,7 +45,7 @@ def setUpModule():
     if not HAS_TRANSFORMERS:
         return
     global holder, folder, store
-    holder = tempfile.TemporaryDirectory()
+    holder = TemporaryStores()
     folder, store = holder.name + "/original", holder.name + "/store"
     # Where transformers and huggingface_hub keep files.
     os.environ["HF_HOME"] = holder.name + "/hugging-face"

@@ -33,9 +33,10 @@ import safetensors
 import safetensors.numpy
 
 import weightstore
+from directories import TemporaryStores
 
 TORCH = importlib.util.find_spec("torch") is not None
-DIRECTORY = tempfile.TemporaryDirectory()
+DIRECTORY = TemporaryStores()
 STORE = os.path.join(DIRECTORY.name, "store")
 # Where transformers keeps remote code.
 os.environ["HF_HOME"] = os.path.join(DIRECTORY.name, "hugging-face")
@@ -123,6 +124,29 @@ def forked(test, body):
 
 
 class Loading(unittest.TestCase):
+    def test_the_counts_of_a_lease_are_known_after_its_release(self):
+        revision = weightstore._safetensors._store(STORE).revision("test/model")
+        lease = revision.lease()
+        lease.release()
+        self.assertEqual(len(lease), len(revision.tensors()))
+        self.assertEqual(lease.bytes, sum(tensor.bytes for tensor in revision.tensors()))
+
+    @unittest.skipUnless(TORCH, "needs PyTorch")
+    def test_a_tensor_in_the_frames_of_an_error_has_its_bytes(self):
+        import torch
+
+        expected = next(iter(safetensors.numpy.load_file(file).items()))
+        # PyTorch for other devices knows this one, and cannot use it.
+        with weightstore.safe_open("test/model", "pt", device="xpu:0", store=STORE) as reader:
+            try:
+                reader.get_tensor(expected[0])
+            except Exception as error:
+                frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+            gc.collect()
+            tensors = [value for frame in frames for value in frame.f_locals.values() if isinstance(value, torch.Tensor)]
+            self.assertTrue(tensors)
+            np.testing.assert_array_equal(tensors[0].numpy(), expected[1])
+
     def test_load_file_returns_the_arrays_of_safetensors_as_read_only_views(self):
         ours = weightstore.load_file("test/model", framework="np", store=STORE)
         theirs = safetensors.numpy.load_file(file)
@@ -1005,6 +1029,19 @@ class Store(unittest.TestCase):
             open_reader()
             forked(self, in_child)
 
+    def test_a_child_that_is_forked_while_a_thread_makes_many_tensors_collects_cycles(self):
+        with weightstore._tensors.without_collection():
+            self.assertFalse(gc.isenabled())
+            forked(self, lambda: self.assertTrue(gc.isenabled()))
+        self.assertTrue(gc.isenabled())
+        gc.disable()
+        try:
+            with weightstore._tensors.without_collection():
+                forked(self, lambda: self.assertFalse(gc.isenabled()))
+            self.assertFalse(gc.isenabled())
+        finally:
+            gc.enable()
+
     def test_a_fork_within_a_limit_and_a_log_function_leaves_neither_to_the_child(self):
         lines = []
         weightstore.set_log(lambda level, message: lines.append(message))
@@ -1199,7 +1236,7 @@ class Store(unittest.TestCase):
                 self.assertFalse([line for line in maps if STORE in line and "(deleted)" in line])
 
     def test_a_store_that_is_made_anew_at_its_path_is_opened_anew(self):
-        with tempfile.TemporaryDirectory() as directory:
+        with TemporaryStores() as directory:
             for value in (1, 2):
                 store, source = f"{directory}/store", f"{directory}/source{value}"
                 shutil.rmtree(store, ignore_errors=True)
@@ -1274,7 +1311,7 @@ class Store(unittest.TestCase):
         self.assertEqual(json.loads(listed)["tier"]["budget"], 24 << 20)
 
     def test_the_shared_store_of_a_path_gives_its_memory_back(self):
-        with tempfile.TemporaryDirectory() as directory:
+        with TemporaryStores() as directory:
             store = f"{directory}/store"
             subprocess.run(
                 [os.environ["WEIGHTSTORE_TOOL"], "import", path, "--name", "test/model", "--store", store], check=True,
@@ -1466,7 +1503,7 @@ class Managing(unittest.TestCase):
     """Stores that are made and filled from Python."""
 
     def setUp(self):
-        self.directory = tempfile.TemporaryDirectory(dir=DIRECTORY.name)
+        self.directory = TemporaryStores(dir=DIRECTORY.name)
         self.store = weightstore.open(os.path.join(self.directory.name, "store"), create=True)
 
     def tearDown(self):
