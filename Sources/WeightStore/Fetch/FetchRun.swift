@@ -34,7 +34,7 @@ final class FetchRun: Sendable {
     private let open = DispatchGroup()
     /// nil while a lane has it.
     private let queue: AwaitedState<FetchQueue?>
-    private let rangeSize = RangeSize(atMost: BufferPool.bufferBytes)
+    private let rangeSize: RangeSize
 
     /// - Parameters:
     ///   - onUse: whether something waits for the bytes, to read them.
@@ -47,6 +47,7 @@ final class FetchRun: Sendable {
         self.origin = origin
         self.work = work
         self.onUse = onUse
+        rangeSize = RangeSize(atMost: BufferPool.bufferBytes, isAwaited: onUse)
         partials = PartialShards(store: store.path)
         let (failure, openShards) = (failure, openShards)
         committer = ShardCommitter(
@@ -92,7 +93,7 @@ final class FetchRun: Sendable {
                 guard let job = try nextJob() else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
-                rangeSize.adapt(to: ContinuousClock.now - start)
+                rangeSize.adapt(to: ContinuousClock.now - start, of: job.length)
             } catch {
                 failure.record(error)
                 return openShards.stop()
