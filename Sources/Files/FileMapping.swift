@@ -3,8 +3,6 @@ import Glibc
 /// A file, mapped read-only. The bytes stay readable as long as the value exists, even if the file is removed.
 package final class FileMapping: MappedMemory {
     static let pageBytes = sysconf(Int32(_SC_PAGESIZE))
-    /// The bytes that the kernel maps around an accessed page, if they are cached: the default of `fault_around_bytes`.
-    static let mappedAround = 64 << 10
 
     // Safe to share: the mapped bytes never change, and the mapping exists until the last reference is dropped.
     nonisolated(unsafe) private let base: UnsafeRawPointer?

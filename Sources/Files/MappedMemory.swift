@@ -30,26 +30,7 @@ extension MappedMemory {
     /// - Parameter range: the bytes; their pages are populated whole.
     package func populate(_ range: Range<Int>) throws(FileError) {
         if isCopy || range.isEmpty { return }
-        try populate(pages(of: range))
-    }
-
-    /// As ``populate(_:)``, but faster for bytes that are in the page cache in small pages.
-    ///
-    /// `MADV_POPULATE_READ` looks at every page after it has mapped it. So only one page of each 64 KiB is populated: the
-    /// kernel maps the cached pages around it in the same fault. A page that is not cached stays unmapped, and an access
-    /// reads it.
-    package func populateCached(_ range: Range<Int>) throws(FileError) {
-        if isCopy || range.isEmpty { return }
         let pages = pages(of: range)
-        guard let start = pages.baseAddress else { return }
-        var offset = 0
-        while offset < pages.count {
-            try populate(UnsafeMutableRawBufferPointer(start: start + offset, count: 1))
-            offset += FileMapping.mappedAround - (Int(bitPattern: start) + offset) % FileMapping.mappedAround
-        }
-    }
-
-    private func populate(_ pages: UnsafeMutableRawBufferPointer) throws(FileError) {
         do throws(FileError) {
             try retrying("madvise(MADV_POPULATE_READ)", path) {
                 madvise(pages.baseAddress, pages.count, clinux_MADV_POPULATE_READ)

@@ -3,7 +3,7 @@ import Storage
 import Support
 import Synchronization
 
-/// Reads mapped files into memory with several threads, so that no reader stalls on a page fault.
+/// Reads mapped files into memory with several threads, so that no reader waits for a disk.
 ///
 /// An unreadable page is reported as an error; accessing it would raise SIGBUS.
 package struct PageReader: Sendable {
@@ -59,14 +59,18 @@ final class PieceReader: Sendable {
     private let mapped: PageReader.Mapped
     private let range: Range<Int>
     private let way: ReadingWay
-    private let recent = RecentReads.process
+    private let recent: RecentReads
     /// Whether the kernel was advised of huge pages for the whole range.
     private let hasAdvice = Atomic<Bool>(false)
 
-    init(_ mapped: PageReader.Mapped, _ range: Range<Int>, _ way: ReadingWay = .ofMachine) {
+    init(
+        _ mapped: PageReader.Mapped, _ range: Range<Int>, _ way: ReadingWay = .ofMachine,
+        _ recent: RecentReads = .process
+    ) {
         self.mapped = mapped
         self.range = range
         self.way = way
+        self.recent = recent
     }
 
     /// - Throws: ``StorageError/damaged(path:digest:expected:found:)`` if a page cannot be read.
@@ -101,7 +105,9 @@ final class PieceReader: Sendable {
         }
     }
 
-    /// Maps pages that seem to be cached.
+    /// Maps pages that seem to be cached. If all of them are, in small pages, the accesses of the reader do it: the kernel
+    /// maps the cached pages around an access with it, which takes no longer, and less of the processors, than to map them
+    /// here on several threads.
     private func mapCached(_ part: Range<Int>) throws(FileError) {
         let memory = mapped.memory
         // A page that is not cached must be read here, where an error of the disk is reported.
@@ -109,10 +115,9 @@ final class PieceReader: Sendable {
         if way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path),
             file.isCached(start..<start + part.count)
         {
-            try memory.populateCached(part)
-        } else {
-            try memory.populate(part)
+            return
         }
+        try memory.populate(part)
     }
 
     /// Reads bytes into the page cache. For a file that is read, the kernel caches more bytes in one piece of memory than for

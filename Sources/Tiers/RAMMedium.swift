@@ -3,7 +3,7 @@ import Glibc
 import Storage
 import Support
 
-/// Shards in RAM: blobs are mapped and read into memory, so that no reader stalls on a page fault.
+/// Shards in RAM: blobs are mapped and read into memory, so that no reader waits for a disk.
 ///
 /// The pages belong to the page cache: all processes that map a blob share one copy. Of a shard that its holders map
 /// themselves (`ResidentShard.isUnmapped`), only the file is checked.
