@@ -18,6 +18,8 @@ package final class PrivateMapping: MappedMemory {
     package let isCopy: Bool
     /// The mapped bytes before `address`: a mapping begins at a page.
     private let lead: Int
+    /// The value that has the memory; nil for this one.
+    private let whole: PrivateMapping?
 
     /// Maps bytes, or copies them if they are few or mappings are scarce (`MappingBudget`). A mapping reads nothing yet.
     /// The corresponding C function is `mmap`, with `MAP_PRIVATE`.
@@ -26,6 +28,7 @@ package final class PrivateMapping: MappedMemory {
     /// - Throws: ``FileError/mappingLimit(path:limit:)`` if the kernel allows no more mappings.
     package init(_ file: borrowing FileDescriptor, from offset: Int = 0, bytes: Int) throws(FileError) {
         count = bytes
+        whole = nil
         path = file.path
         fileOffset = offset
         guard bytes > 0 else {
@@ -51,6 +54,18 @@ package final class PrivateMapping: MappedMemory {
         address = UInt(bitPattern: mapped) + UInt(lead)
     }
 
+    /// A part of another one's memory, which stays as long as one of its parts.
+    package init(_ part: Range<Int>, of whole: PrivateMapping) {
+        precondition(0 <= part.lowerBound && part.upperBound <= whole.count, "\(part): must lie in \(whole.count) bytes")
+        self.whole = whole
+        count = part.count
+        path = whole.path
+        fileOffset = whole.fileOffset + part.lowerBound
+        isCopy = whole.isCopy
+        address = whole.address + UInt(part.lowerBound)
+        lead = 0
+    }
+
     private static func copy(
         _ file: borrowing FileDescriptor, from offset: Int, bytes: Int
     ) throws(FileError) -> UnsafeMutableRawPointer {
@@ -69,7 +84,7 @@ package final class PrivateMapping: MappedMemory {
     }
 
     deinit {
-        guard let memory = UnsafeMutableRawPointer(bitPattern: address) else { return }
+        guard whole == nil, let memory = UnsafeMutableRawPointer(bitPattern: address) else { return }
         if isCopy { return free(memory) }
         MappingBudget.unmap(memory - lead, lead + count)
         MappingBudget.release()

@@ -7,7 +7,8 @@ import Synchronization
 /// A lease on tensors in the RAM tier for a consumer that may write: each tensor is in memory of its own.
 ///
 /// The blobs are mapped copy-on-write: a page is shared with the page cache until it is written. The tier's own, shared
-/// mapping is not made, so that no byte is mapped twice. Tensors with equal bytes are separate memory.
+/// mapping is not made, so that no byte is mapped twice. Tensors that are neighbours in a shard are parts of one mapping
+/// (`PrivateRun`), and those with equal bytes are separate memory.
 package final class PrivateLease: Sendable {
     package let lease: Lease
     /// The memory of each tensor of the lease; nil for a tensor of zero bytes.
@@ -103,19 +104,23 @@ extension MemoryTier {
         let reader = pageReader
         let reading = Reading(work)
         let memory = Shared(Mutex([PrivateMapping?](repeating: nil, count: tensors.count)))
-        for batch in Self.batches(of: tensors) {
+        for batch in Self.batches(of: PrivateRun.all(tensors)) {
             reading.begin()
             reader.threads.submit { [self] in
                 do {
-                    for index in batch {
+                    for run in batch {
                         try work.check()
                         if reading.hasFailed { break }
-                        guard let mapped = try privateMapping(of: tensors[index]), let shard = tensors[index].shard
-                        else { continue }
-                        memory.value.withLock { $0[index] = mapped }
+                        let mapped = try PrivateMapping(
+                            path: path(run.shard.digest), digest: run.shard.digest, bytes: run.shard.shardBytes,
+                            range: run.range)
+                        let parts = run.parts.map { PrivateMapping($0.range, of: mapped) }
+                        memory.value.withLock { memory in
+                            for (part, place) in zip(parts, run.parts) { memory[place.index] = part }
+                        }
                         reading.begin()
                         reader.read(
-                            PageReader.Mapped(memory: mapped, digest: shard.digest, blobBytes: shard.shardBytes),
+                            PageReader.Mapped(memory: mapped, digest: run.shard.digest, blobBytes: run.shard.shardBytes),
                             0..<mapped.count, work
                         ) { reading.end($0) }
                     }
@@ -130,17 +135,17 @@ extension MemoryTier {
         return memory.value.withLock { $0 }
     }
 
-    /// Ranges of indices: a thread maps several small tensors at once.
-    private static func batches(of tensors: [LeasedTensor]) -> [Range<Int>] {
-        var batches: [Range<Int>] = []
+    /// A thread maps several small runs at once.
+    private static func batches(of runs: [PrivateRun]) -> [ArraySlice<PrivateRun>] {
+        var batches: [ArraySlice<PrivateRun>] = []
         var (start, bytes) = (0, 0)
-        for index in tensors.indices {
-            bytes.add(saturating: tensors[index].entry.bytes)
+        for index in runs.indices {
+            bytes.add(saturating: runs[index].range.count)
             guard bytes >= PageReader.pieceBytes || index - start >= 63 else { continue }
-            batches.append(start..<index + 1)
+            batches.append(runs[start...index])
             (start, bytes) = (index + 1, 0)
         }
-        if start < tensors.count { batches.append(start..<tensors.count) }
+        if start < runs.count { batches.append(runs[start...]) }
         return batches
     }
 }

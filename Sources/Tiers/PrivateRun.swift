@@ -1,0 +1,56 @@
+import Support
+
+/// Tensors that are neighbours in a shard, for which one mapping is made: a model of experts has more tensors than a process
+/// may have mappings, and a copy of each takes longer.
+///
+/// No two tensors of a run have a byte in common, so that a write to one does not change another.
+struct PrivateRun: Sendable {
+    let shard: ResidentShard
+    /// The place of the run in the blob.
+    private(set) var range: Range<Int>
+    /// The numbers of the tensors in the lease, and their places in the run.
+    private(set) var parts: [(index: Int, range: Range<Int>)]
+
+    /// The most bytes between two tensors of a run.
+    private static let mostGap = 64 << 10
+    /// What tensors behind the first of a run begin at a multiple of: the alignment of PyTorch's own memory.
+    private static let alignment = 64
+
+    private init(_ shard: ResidentShard, _ range: Range<Int>, _ index: Int) {
+        self.shard = shard
+        self.range = range
+        parts = [(index, 0..<range.count)]
+    }
+
+    /// Adds a tensor, unless it lies elsewhere or is not aligned.
+    private mutating func add(_ place: Range<Int>, _ index: Int) -> Bool {
+        let gap = place.lowerBound - range.upperBound
+        let start = place.lowerBound - range.lowerBound
+        guard 0...Self.mostGap ~= gap, start % Self.alignment == 0 else { return false }
+        parts.append((index, start..<start + place.count))
+        range = range.lowerBound..<place.upperBound
+        return true
+    }
+
+    /// The runs of tensors, in the order of their first tensors. Tensors of zero bytes are in none.
+    static func all(_ tensors: [LeasedTensor]) -> [PrivateRun] {
+        var places: [ObjectIdentifier: [(index: Int, range: Range<Int>)]] = [:]
+        var shards: [ResidentShard] = []
+        for (index, tensor) in tensors.enumerated() {
+            guard let shard = tensor.shard, tensor.entry.bytes > 0 else { continue }
+            let start = tensor.entry.shardOffset
+            let id = ObjectIdentifier(shard)
+            if places[id] == nil { shards.append(shard) }
+            places[id, default: []].append((index, start..<start + tensor.entry.bytes))
+        }
+        return shards.flatMap { shard in
+            var runs: [PrivateRun] = []
+            for place in (places[ObjectIdentifier(shard)] ?? []).sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+                if runs.isEmpty || !runs[runs.count - 1].add(place.range, place.index) {
+                    runs.append(PrivateRun(shard, place.range, place.index))
+                }
+            }
+            return runs
+        }
+    }
+}
