@@ -44,7 +44,9 @@ final class RangeSize: Sendable {
     ///   - duration: how long it took.
     func adapt(to duration: Duration, of bytes: Int) {
         state.withLock { state in
-            if duration > .seconds(1), state.bytes > least {
+            if duration > .seconds(1) {
+                // A larger one was requested before the size changed.
+                guard bytes <= state.bytes, state.bytes > least else { return }
                 state.bytes /= 2
                 state.rateOfHalf = nil
                 return
