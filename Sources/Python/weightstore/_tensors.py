@@ -123,13 +123,19 @@ def _resume_in_child() -> None:
 os.register_at_fork(after_in_child=_resume_in_child)
 
 
-# As many bytes as a process has addresses: one type for memory of any size, because ctypes creates types slowly.
-_Bytes = ctypes.c_ubyte * (1 << 47)
+class _Block(ctypes.Array[ctypes.c_ubyte]):
+    """As many bytes as a process has addresses: one type for memory of any size, because ctypes creates types slowly."""
+
+    _type_ = ctypes.c_ubyte
+    _length_ = 1 << 47
+    # A dictionary would take five times the memory.
+    __slots__ = ("_hold",)
+    _hold: Any
 
 
 def block(address: int, hold: Any) -> Any:
     """Memory from an address on, of no known end. What is made from it keeps ``hold``."""
-    memory: Any = _Bytes.from_address(address)
+    memory = _Block.from_address(address)
     memory._hold = hold
     return memory
 
