@@ -146,6 +146,7 @@ class Loading(unittest.TestCase):
             tensors = [value for frame in frames for value in frame.f_locals.values() if isinstance(value, torch.Tensor)]
             self.assertTrue(tensors)
             np.testing.assert_array_equal(tensors[0].numpy(), expected[1])
+            del frames  # Among them is this function's, which has the list.
 
     def test_load_file_returns_the_arrays_of_safetensors_as_read_only_views(self):
         ours = weightstore.load_file("test/model", framework="np", store=STORE)
@@ -1384,6 +1385,7 @@ class Store(unittest.TestCase):
 
             for call in (lease, resolve, every):
                 call()
+                gc.collect()  # What earlier tests have left.
                 before, steps, ended = handles(), 0, False
                 while not ended:
                     steps += 1
