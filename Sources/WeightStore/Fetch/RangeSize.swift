@@ -45,8 +45,8 @@ final class RangeSize: Sendable {
     func adapt(to duration: Duration, of bytes: Int) {
         state.withLock { state in
             if duration > .seconds(1) {
-                // A larger one was requested before the size changed.
-                guard bytes <= state.bytes, state.bytes > least else { return }
+                // One that is twice as large was requested before the size was halved.
+                guard bytes < 2 * state.bytes, state.bytes > least else { return }
                 state.bytes /= 2
                 state.rateOfHalf = nil
                 return
