@@ -124,10 +124,30 @@ public struct LeasedTensor: Sendable {
     /// The tensor in the catalog. In a lease on experts, it may be one expert of a tensor that stacks them: then
     /// `expert` is its number, `shape` has no dimension of experts, and `bytes` and `shardOffset` are those of the
     /// expert.
-    public let entry: TensorEntry
+    public var entry: TensorEntry { _read { yield shared.entry } }
     /// The shard, or the range of it, that holds its bytes; nil if the tensor has no bytes or its bytes were never
     /// fetched.
     package let shard: ResidentShard?
+
+    /// An entry is large, and a tensor is in many leases.
+    private final class SharedEntry: Sendable {
+        let entry: TensorEntry
+
+        init(_ entry: TensorEntry) { self.entry = entry }
+    }
+
+    private let shared: SharedEntry
+
+    init(entry: TensorEntry, shard: ResidentShard?) {
+        shared = SharedEntry(entry)
+        self.shard = shard
+    }
+
+    /// The same tensor, with its bytes in another shard.
+    init(_ tensor: LeasedTensor, shard: ResidentShard) {
+        shared = tensor.shared
+        self.shard = shard
+    }
 }
 
 extension LeasedTensor {

@@ -105,19 +105,23 @@ final class PieceReader: Sendable {
         }
     }
 
-    /// Maps pages that seem to be cached. If all of them are, in small pages, the accesses of the reader do it: the kernel
+    /// Maps pages that seem to be cached. Those that are, in small pages, are left to the accesses of the reader: the kernel
     /// maps the cached pages around an access with it, which takes no longer, and less of the processors, than to map them
     /// here on several threads.
     private func mapCached(_ part: Range<Int>) throws(FileError) {
         let memory = mapped.memory
-        // A page that is not cached must be read here, where an error of the disk is reported.
-        let start = memory.fileOffset + part.lowerBound
-        if way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path),
-            file.isCached(start..<start + part.count)
-        {
-            return
+        guard way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path) else {
+            return try memory.populate(part)
         }
-        try memory.populate(part)
+        // A page that is not cached must be read here, where an error of the disk is reported.
+        func isCached(_ range: Range<Int>) -> Bool {
+            file.isCached(memory.fileOffset + range.lowerBound..<memory.fileOffset + range.upperBound)
+        }
+        if isCached(part) { return }
+        for start in stride(from: part.lowerBound, to: part.upperBound, by: Self.stepBytes) {
+            let step = start..<min(start + Self.stepBytes, part.upperBound)
+            if !isCached(step) { try memory.populate(step) }
+        }
     }
 
     /// Reads bytes into the page cache. For a file that is read, the kernel caches more bytes in one piece of memory than for
@@ -134,7 +138,7 @@ final class PieceReader: Sendable {
         }
     }
 
-    /// Small enough for the cache of a processor.
+    /// Small enough for the cache of a processor, and few when some pages of a piece are not cached any more.
     private static let stepBytes = 1 << 20
 
     /// Whether bytes seem to be in the page cache: some of their pages are. To look at all pages takes longer than to map

@@ -66,7 +66,7 @@ package final class ShardGroup: Sendable {
             // Neighbours are often in one shard.
             let known = last.flatMap { $0.mapped === shard ? $0.unmapped : nil } ?? tier.unmappedShard(of: shard)
             last = (shard, known)
-            return LeasedTensor(entry: tensor.entry, shard: known)
+            return LeasedTensor(tensor, shard: known)
         }
         return ShardGroup(unmapped, layer: layer, in: tier, hold: hold)
     }
