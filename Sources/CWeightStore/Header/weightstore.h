@@ -416,6 +416,11 @@ weightstore_status weightstore_tensors(
 weightstore_status weightstore_lease_tensors(
     weightstore_lease *lease, size_t first, size_t count, weightstore_tensor *tensors);
 
+/* The addresses of their bytes, NULL for a tensor of zero bytes. A lease has its tensors in the order of weightstore_tensors: a
+ * caller that knows those needs no more. */
+weightstore_status weightstore_lease_addresses(
+    weightstore_lease *lease, size_t first, size_t count, const void **addresses);
+
 /* A separate lease on each of the tensors, as weightstore_lease_share makes one: fills an array of handles, of which each
  * is to be released. */
 weightstore_status weightstore_lease_share_tensors(

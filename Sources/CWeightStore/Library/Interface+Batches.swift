@@ -4,7 +4,9 @@ import WeightStore
 // weightstore.h documents the functions.
 
 /// `count` of all rows, from index `first` on.
-private func rows<Row>(_ all: [Row], _ first: Int, _ count: Int, _ name: String) throws(CallError) -> ArraySlice<Row> {
+private func rows<Rows: RandomAccessCollection<Rows.Element>>(
+    _ all: Rows, _ first: Int, _ count: Int, _ name: String
+) throws(CallError) -> Rows.SubSequence where Rows.Index == Int {
     guard first >= 0, count >= 0, first <= all.count, count <= all.count - first else {
         throw .argument("\(count) \(name) from \(first) on: there are \(all.count)")
     }
@@ -38,12 +40,27 @@ public func weightstore_lease_tensors(
 }
 
 @c @implementation
+public func weightstore_lease_addresses(
+    _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ addresses: UnsafeMutablePointer<UnsafeRawPointer?>?
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let wanted = try rows(lease.lease.tensors, first, count, "tensors")
+        if wanted.isEmpty { return }
+        let target = try target(addresses, "addresses")
+        for index in wanted.indices {
+            target[index - first] = UnsafeRawPointer(bitPattern: lease.address(ofTensor: index))
+        }
+    }
+}
+
+@c @implementation
 public func weightstore_lease_share_tensors(
     _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
     call {
         let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let wanted = try rows(Array(lease.lease.tensors.indices), first, count, "tensors")
+        let wanted = try rows(lease.lease.tensors.indices, first, count, "tensors")
         if wanted.isEmpty { return }
         let target = try target(shared, "leases")
         for (place, index) in wanted.enumerated() { target[place] = Handles.all.add(lease.share(index)) }

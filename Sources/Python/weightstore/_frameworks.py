@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from ._errors import SafetensorError
 from ._tensors import read_only
@@ -102,12 +102,12 @@ def numpy_view(info: TensorInfo, memory: memoryview) -> numpy.ndarray[Any, Any]:
 
 def numpy_arrays(
         lease: Lease, raw: bool = False,
-        known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
+        known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
     """Read-only arrays over the tensors of a lease in this process's memory, by name. Each has a lease of its own.
 
     Args:
         raw: quantized tensors as bytes.
-        known: the descriptions of all of them, by name.
+        known: the descriptions of all of them, in the order of ``Revision.tensors``.
     """
     for info, memory in lease._blocks(known):
         yield info.name, numpy_over(info, memory, raw)
@@ -157,14 +157,14 @@ def torch_tensor(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> torc
 
 def torch_tensors(
         lease: Lease, raw: bool = False,
-        known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+        known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
     """Tensors over the memory of a lease, by name. Each has a lease and a storage of its own.
 
     Their memory is that of the lease: it can be written only if the lease's can.
 
     Args:
         raw: quantized tensors as bytes.
-        known: the descriptions of all of them, by name.
+        known: the descriptions of all of them, in the order of ``Revision.tensors``.
     """
     if lease.tier not in ("ram", "host"):
         for tensor in lease:

@@ -6,7 +6,7 @@ import json
 import operator
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Iterator, Literal, Mapping, overload
+from typing import TYPE_CHECKING, Any, Iterator, Literal, Sequence, overload
 
 from . import _frameworks as frameworks
 from ._errors import ForkedError, NotFoundError, SafetensorError
@@ -98,10 +98,13 @@ class _Source:
         if self._process != os.getpid():
             return {name: self.tensor(info, target) for name, info in self.tensors.items()}
         tensors: dict[str, Any] = {}
-        filled = {info.file for info in self.tensors.values()}
-        for file in (file for file in self.files if file in filled):
-            with target.lease(self.revision, file) as lease, without_collection():
-                tensors.update(target.tensors(lease, self.tensors))
+        filled: dict[str, list[TensorInfo]] = {file: [] for file in self.files}
+        for info in self.tensors.values():
+            filled[info.file].append(info)
+        for file, known in filled.items():
+            if known:
+                with target.lease(self.revision, file) as lease, without_collection():
+                    tensors.update(target.tensors(lease, known))
         return tensors
 
     def __reduce__(self) -> Any:
@@ -173,11 +176,11 @@ class _Target:
         return revision.lease_tensor(name, file=file, tier=self.tier)
 
     def tensors(
-            self, lease: Lease, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
+            self, lease: Lease, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
         """The tensors of a lease by name, for the framework, on the device."""
         return ((name, self._elsewhere(tensor)) for name, tensor in self.views(lease, known))
 
-    def views(self, lease: Lease, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
+    def views(self, lease: Lease, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, Any]]:
         """The tensors of a lease by name, for the framework, where they are; ``known`` has the descriptions of all."""
         if self.framework == "np":
             return frameworks.numpy_arrays(lease, self.raw, known)

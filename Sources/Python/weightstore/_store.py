@@ -8,14 +8,14 @@ import os
 import threading
 from ctypes import byref, c_int32, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 from . import _library as c
 from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import encoded, encoded_path, ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
-from ._tensors import TensorInfo, TensorRow, block, read_only, tensor_address, tensor_addresses, tensor_rows
+from ._tensors import TensorInfo, TensorRow, addresses, block, read_only, tensor_rows
 from ._waiting import Result, wait
 
 if TYPE_CHECKING:
@@ -696,33 +696,30 @@ class Lease(_Handle):
 
     def _block(self) -> Any:
         """The memory of the first tensor in this process, which holds this lease."""
-        return block(tensor_address(library().lease_tensors, self), self)
+        return block(addresses(library().lease_addresses, self, 1)[0], self)
 
-    def _blocks(self, known: Mapping[str, TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
+    def _blocks(self, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
         """The memory of each tensor in this process, with a lease of its own; None for zero bytes.
 
         Args:
-            known: the descriptions of all of them, by name.
+            known: the descriptions of all of them, in the order of :meth:`Revision.tensors`.
         """
-        rows: list[tuple[TensorInfo, int]]
-        if known is None:
-            rows = [(row.info, row.address) for row in self._rows()]
-        else:
-            places = tensor_addresses(library().lease_tensors, self, len(self))
-            rows = [(known[name], address) for name, address in places]
-        if not rows:
+        if known is None or len(known) != len(self):
+            known = [row.info for row in self._rows()]
+        if not known:
             return
-        handles = bytearray(len(rows) * ctypes.sizeof(c_void_p))
+        places = addresses(library().lease_addresses, self, len(known))
+        handles = bytearray(len(known) * ctypes.sizeof(c_void_p))
         try:
             library().lease_share_tensors(
-                self, 0, len(rows), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
+                self, 0, len(known), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
             holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
         except BaseException:
             # Also those that a signal's exception left without an owner; 0 is none.
             for handle in memoryview(handles).cast("P"):
                 _Hold(handle or None)
             raise
-        for (info, address), hold in zip(rows, holds):
+        for info, address, hold in zip(known, places, holds):
             yield info, block(address, hold) if info.bytes else None
 
     def read(self, index: int, offset: int, size: int) -> None:

@@ -423,6 +423,14 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
     OK(weightstore_lease_writable(revision, NULL, NULL, 0, &own));
     OK(weightstore_lease_tensors(own, 0, count, written));
     OK(weightstore_lease_share_tensors(own, 0, count, shared));
+    const void **addresses = calloc(count, sizeof *addresses);
+    OK(weightstore_lease_addresses(own, 0, count, addresses));
+    for (size_t i = 0; i < count; i++) EXPECT(addresses[i] == written[i].data);
+    OK(weightstore_lease_addresses(all, count - 1, 1, addresses));
+    EXPECT(addresses[0] == read[count - 1].data);
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_addresses(all, 1, count, addresses));
+    FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_addresses(all, 0, 1, NULL));
+    free(addresses);
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_read(all, 0, 0, 1));
     for (size_t i = 0; i < count; i++) {
         weightstore_tensor one = leased(all, i);
