@@ -113,14 +113,18 @@ final class PieceReader: Sendable {
         guard way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path) else {
             return try memory.populate(part)
         }
-        // A page that is not cached must be read here, where an error of the disk is reported.
-        func isCached(_ range: Range<Int>) -> Bool {
-            file.isCached(memory.fileOffset + range.lowerBound..<memory.fileOffset + range.upperBound)
+        // A page that is not cached must be read here, where an error of the disk is reported. Both are asked: `mincore` answers
+        // only the owner, and `cachestat` counts pages whose read has failed.
+        func isCached(_ range: Range<Int>) throws(FileError) -> Bool {
+            guard file.isCached(memory.fileOffset + range.lowerBound..<memory.fileOffset + range.upperBound) else {
+                return false
+            }
+            return try memory.cachedBytes(range) == range.count
         }
-        if isCached(part) { return }
+        if try isCached(part) { return }
         for start in stride(from: part.lowerBound, to: part.upperBound, by: Self.stepBytes) {
             let step = start..<min(start + Self.stepBytes, part.upperBound)
-            if !isCached(step) { try memory.populate(step) }
+            if try !isCached(step) { try memory.populate(step) }
         }
     }
 

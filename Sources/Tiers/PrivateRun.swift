@@ -13,7 +13,8 @@ struct PrivateRun: Sendable {
 
     /// The most bytes between two tensors of a run.
     private static let mostGap = 64 << 10
-    /// What tensors behind the first of a run begin at a multiple of: the alignment of PyTorch's own memory.
+    /// The tensors of a run begin at multiples of this in the blob, and so in memory: the alignment of PyTorch's own. A small
+    /// tensor that does not is alone, and then copied.
     private static let alignment = 64
 
     private init(_ shard: ResidentShard, _ range: Range<Int>, _ index: Int) {
@@ -26,7 +27,8 @@ struct PrivateRun: Sendable {
     private mutating func add(_ place: Range<Int>, _ index: Int) -> Bool {
         let gap = place.lowerBound - range.upperBound
         let start = place.lowerBound - range.lowerBound
-        guard 0...Self.mostGap ~= gap, start % Self.alignment == 0 else { return false }
+        guard 0...Self.mostGap ~= gap, range.lowerBound % Self.alignment == 0, place.lowerBound % Self.alignment == 0
+        else { return false }
         parts.append((index, start..<start + place.count))
         range = range.lowerBound..<place.upperBound
         return true

@@ -42,6 +42,16 @@ extension Faults {
             // 2.3 MB are less than 5 % of 64 MB, and more than 5 % of the half that is not reserved.
             try disk.leave(2_300_000, "first")
             #expect(try put(1) == ("", 1, 0))
+            // Of 20 blocks of 64 KiB, those that fit are the first of the chain.
+            do {
+                let store = try Store(at: disk("store"))
+                let kv = try store.kvBlocks(of: store.revision("org/base"), format: "g", blockTokens: 4)
+                let chain = kv.chain((0..<80).map { UInt32($0) })
+                let blocks = (0..<20).map { [UInt8](repeating: UInt8($0), count: 64 << 10) }
+                let summary = try kv.put(chain, blocks)
+                #expect(summary.refusal == .disk && summary.stored > 0 && summary.stored + summary.refused == 20)
+                #expect(try kv.longestPrefix(of: chain).blocks == summary.stored)
+            }
             try disk.leave(500_000, "second")
             let (errors, stored, refused) = try put(2)
             #expect(stored == 0 && refused == 1 && errors.contains("5% of the disk"), "\(errors)")

@@ -29,6 +29,26 @@ import Testing
         #expect(try mappedPages(mapping, range) == [true])
     }
 
+    @Test("of a range that seems to be cached, the steps with a page that is not are read and mapped before")
+    func partlyCached() throws {
+        let bytes = 4 << 20
+        let path = try root.write(String(repeating: "x", count: 1 << 20), to: "file")
+        // The rest is a hole, of which only those pages are read that a reader looks at first.
+        #expect(truncate(path, off_t(bytes)) == 0)
+        let file = try FileDescriptor(path, O_RDONLY)
+        file.disableReadAhead()
+        for sample in 0...3 {
+            var byte: UInt8 = 1
+            #expect(pread(file.raw, &byte, 1, off_t((bytes - 1) * sample / 3)) == 1)
+        }
+        let mapping = try FileMapping(file, bytes: bytes)
+        let mapped = PageReader.Mapped(
+            memory: mapping, digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), blobBytes: bytes)
+        try PieceReader(mapped, 0..<bytes, .smallPages, RecentReads()).read(0..<bytes)
+        #expect(try mappedPages(mapping, 0..<1 << 20) == [false])
+        #expect(try mappedPages(mapping, 1 << 20..<bytes) == [true])
+    }
+
     @Test("a range with a page that is not cached is not said to be cached")
     func uncached() throws {
         let path = try root.write("x", to: "file")

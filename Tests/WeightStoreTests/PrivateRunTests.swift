@@ -18,13 +18,14 @@ struct PrivateRunTests {
         let store = try Store(at: directory("store"), create: true)
         try store.importModelBlocking(ImportRequest(source: directory("model")))
         let revision = try store.revision("model")
-        let own = try revision.leasePrivately()
-        let tensors = own.lease.tensors
+        var own = Optional(try revision.leasePrivately())
+        let tensors = try #require(own).lease.tensors
         let runs = PrivateRun.all(tensors)
         #expect(runs.count < tensors.count / 2)
         #expect(Set(runs.flatMap { $0.parts.map(\.index) }) == Set(tensors.indices))
         func memory(_ index: Int) throws -> UnsafeMutableRawBufferPointer {
-            let memory = try #require(own.memory[index])
+            let memory = try #require(own?.memory[index])
+            #expect(memory.address % 64 == 0)
             return UnsafeMutableRawBufferPointer(
                 start: UnsafeMutableRawPointer(bitPattern: memory.address), count: memory.count)
         }
@@ -39,9 +40,11 @@ struct PrivateRunTests {
         for index in tensors.indices { try memory(index).initializeMemory(as: UInt8.self, repeating: UInt8(index)) }
         #expect(try differing { [UInt8](repeating: UInt8($0), count: original[$0].count) } == [])
         // The memory of one stays when all others are released.
-        let one = own.share(3)
-        own.lease.release()
-        #expect(try #require(one.memory[0]).count == original[3].count)
+        let one = try #require(own).share(3)
+        own = nil
+        let memory = try #require(one.memory[0])
+        let bytes = try #require(UnsafeRawPointer(bitPattern: memory.address))
+        #expect(UnsafeRawBufferPointer(start: bytes, count: memory.count).allSatisfy { $0 == 3 })
         #expect(try stored() == original)
     }
 }

@@ -8,13 +8,18 @@ struct RangeSizeTests {
     /// - Parameters:
     ///   - latency: milliseconds until the first byte.
     ///   - rate: of all ranges, in MB/s.
-    private func size(latency: Int, rate: Int, isAwaited: Bool) -> Int {
+    ///   - part: the bytes of a range, as a part of the size: ranges end with a shard.
+    private func size(latency: Int, rate: Int, isAwaited: Bool, part: Double = 1) -> Int {
         let size = RangeSize(atMost: 4 << 20, isAwaited: isAwaited)
         var inFlight = Array(repeating: size.bytes, count: 8)
-        for _ in 0..<100 {
-            let bytes = inFlight.removeFirst()
+        for number in 1...100 {
+            let requested = inFlight.removeFirst()
             inFlight.append(size.bytes)
-            size.adapt(to: .milliseconds(latency) + .microseconds(8 * bytes / rate), of: bytes)
+            let bytes = Int(Double(requested) * part)
+            // Every seventh is delayed.
+            let delay = number % 7 == 0 ? 60 : 0
+            size.adapt(
+                to: .milliseconds(latency + delay) + .microseconds(8 * bytes / rate), of: bytes, requestedAt: requested)
         }
         return size.bytes
     }
@@ -27,6 +32,7 @@ struct RangeSizeTests {
         ])
     func awaited(_ link: (latency: Int, rate: Int, bytes: Int)) {
         #expect(size(latency: link.latency, rate: link.rate, isAwaited: true) == link.bytes)
+        #expect(size(latency: link.latency, rate: link.rate, isAwaited: true, part: 0.9) == link.bytes)
     }
 
     @Test("the ranges of a pull are as large as a second allows")

@@ -434,8 +434,9 @@ enum {
 };
 
 /* Tensors in RAM for a consumer that may write: `data` of each is writable memory of its own. A page is shared with all
- * processes until it is written, and then private (copy on write); few bytes are copied at once. The store does not
- * change, and tensors with equal bytes are separate. Cheaper than a lease in "ram" that is exported with
+ * processes until it is written, and then private (copy on write). Tensors that are neighbours in a shard are parts of one
+ * mapping, whose written pages stay until the leases of all of them have ended; few bytes are copied at once. The store does
+ * not change, and tensors with equal bytes are separate. Cheaper than a lease in "ram" that is exported with
  * WEIGHTSTORE_DLPACK_PRIVATE, which maps the bytes twice.
  *
  * The tensors are those of a file, or of all files if `file` is NULL; if `name` is not NULL, only those of that name. */

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._tensors import TensorInfo
 
 
-#: Few bytes are copied, as the library does: a mapping costs more, and the kernel limits their number.
+#: Few bytes are copied: a mapping costs more, and the kernel limits their number.
 _COPIED_BYTES = 64 << 10
 
 

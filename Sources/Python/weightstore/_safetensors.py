@@ -417,8 +417,8 @@ def load_file(
     """All tensors of a model, or of one of its files, by name, like ``safetensors.torch.load_file``.
 
     The arguments are those of :class:`safe_open`. With ``framework="pt"`` the values are ``torch.Tensor``, with ``np``
-    read-only NumPy arrays. Tensors of up to 64 KiB are copied, and the pages of others when they are written; each tensor
-    holds only its own bytes, as long as it lives.
+    read-only NumPy arrays. The page of a ``torch.Tensor`` is copied when it is written. Each value holds the shard that has
+    its bytes, as long as it lives.
     """
     with safe_open(
         model, framework, device, backend=backend, file=file, subfolder=subfolder, quantized=quantized, store=store,

@@ -5,8 +5,8 @@ import Support
 
 /// Fetches shards from a hub: several ranges concurrently, each through one buffer into its shards.
 ///
-/// **Order.** Ranges are requested in file order, by lanes that each process the next range. A range has the size of a
-/// buffer (4 MiB); on a slow link it has about a second's worth of bytes, because an interrupted range is lost. A lane
+/// **Order.** Ranges are requested in file order, by lanes that each process the next range. A range has up to the size of a
+/// buffer (4 MiB), and fewer bytes on a slow link, or if something waits for them (`RangeSize`). A lane
 /// acquires its buffer before its range, so the lowest missing range always has a buffer, and ranges that arrive early
 /// cannot block it. Shards and files are thus hashed while they are transferred, with no memory beyond the buffers.
 ///
@@ -90,10 +90,11 @@ final class FetchRun: Sendable {
             defer { withExtendedLifetime(buffer) {} }
             guard failure.first == nil else { return }
             do {
-                guard let job = try nextJob() else { return }
+                let size = rangeSize.bytes
+                guard let job = try nextJob(atMost: size) else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
-                rangeSize.adapt(to: ContinuousClock.now - start, of: job.length)
+                rangeSize.adapt(to: ContinuousClock.now - start, of: job.length, requestedAt: size)
             } catch {
                 failure.record(error)
                 return openShards.stop()
@@ -105,12 +106,12 @@ final class FetchRun: Sendable {
     ///
     /// The lane has the queue meanwhile, and holds no lock: a shard may begin with a wait for others, and with a read of
     /// its partial file.
-    private func nextJob() throws -> FetchJob? {
+    private func nextJob(atMost size: Int) throws -> FetchJob? {
         var own = Optional(try queue.wait(work) { $0.take() } as FetchQueue)
         // Swapped, not assigned: a second reference would make the next lane copy the queue.
         defer { queue.change { swap(&$0, &own) } }
         guard failure.first == nil else { return nil }
-        return try own?.next(atMost: rangeSize.bytes, open: begin)
+        return try own?.next(atMost: size, open: begin)
     }
 
     private func process(_ job: FetchJob, _ buffer: Buffer) throws {

@@ -226,7 +226,7 @@ struct GroupFetch {
             gitObject: nil)
         for range in JoinedRange.join(parts, atMost: ShardBatch.mostBytes, gap: Self.mostGap) {
             try work.check()
-            let start = ContinuousClock.now
+            let (start, size) = (ContinuousClock.now, store.groupSize.bytes)
             let buffer = Buffer(uninitialized: range.length)
             do {
                 try store.measuring(origin.url) { meter in
@@ -240,7 +240,7 @@ struct GroupFetch {
                 store.noteFailure(error, of: origin.url)
                 return
             }
-            store.groupSize.adapt(to: ContinuousClock.now - start, of: range.length)
+            store.groupSize.adapt(to: ContinuousClock.now - start, of: range.length, requestedAt: size)
             for part in range.parts {
                 let arrival = arrivals[part.shard]
                 try arrival.writer.add(

@@ -13,16 +13,27 @@ final class RangeSize: Sendable {
 
     private struct State {
         var bytes = 1 << 20
-        /// The rate of ranges of half the size, in bytes per second; nil if there is none to compare with.
+        /// The highest rate of ranges of this size, in bytes per second, and the number of these ranges.
+        var rate = 0.0
+        var count = 0
+        /// The highest rate of ranges of half the size; nil if there is none to compare with.
         var rateOfHalf: Double?
         /// Whether larger ranges have brought nothing.
         var isLargeEnough = false
+
+        mutating func resize(_ bytes: Int, rateOfHalf: Double? = nil) {
+            self.bytes = bytes
+            self.rateOfHalf = rateOfHalf
+            (rate, count) = (0, 0)
+        }
     }
 
     private let state = Mutex(State())
 
     /// The rate of ranges of twice the size, as a part of that before, from which they stay as large.
     private static let gain = 1.25
+    /// The number of ranges of which one has to have that rate: any of them may have been delayed.
+    private static let samples = 4
     /// Ranges that take less than this can be larger, whatever their rate.
     private static let short = Duration.milliseconds(30)
 
@@ -40,28 +51,32 @@ final class RangeSize: Sendable {
     /// Changes the size.
     ///
     /// - Parameters:
-    ///   - bytes: the size of the last range.
-    ///   - duration: how long it took.
-    func adapt(to duration: Duration, of bytes: Int) {
+    ///   - duration: how long the last range took.
+    ///   - bytes: how many it had.
+    ///   - size: ``bytes`` when it was requested. Nothing changes if the size has changed since.
+    func adapt(to duration: Duration, of bytes: Int, requestedAt size: Int) {
         state.withLock { state in
+            guard size == state.bytes else { return }
             if duration > .seconds(1) {
-                // One that is twice as large was requested before the size was halved.
-                guard bytes < 2 * state.bytes, state.bytes > least else { return }
-                state.bytes /= 2
-                state.rateOfHalf = nil
+                if state.bytes > least { state.resize(state.bytes / 2) }
                 return
             }
-            if isAwaited, bytes != state.bytes { return }
-            let rate = Double(bytes) / (duration / .seconds(1))
-            if isAwaited, let before = state.rateOfHalf, rate < before * Self.gain {
-                state.bytes /= 2
-                state.rateOfHalf = nil
-                state.isLargeEnough = true
-                return
+            if isAwaited {
+                // A small rest says nothing about a rate.
+                guard 2 * bytes > size else { return }
+                state.rate = max(state.rate, Double(bytes) / (duration / .seconds(1)))
+                state.count += 1
+                if let before = state.rateOfHalf {
+                    if state.rate < before * Self.gain {
+                        guard state.count >= Self.samples else { return }
+                        state.isLargeEnough = true
+                        return state.resize(size / 2)
+                    }
+                    state.rateOfHalf = nil
+                }
             }
             guard duration < .milliseconds(250), state.bytes < most, !state.isLargeEnough else { return }
-            state.bytes *= 2
-            state.rateOfHalf = duration < Self.short ? nil : rate
+            state.resize(2 * size, rateOfHalf: duration < Self.short || !isAwaited ? nil : state.rate)
         }
     }
 }

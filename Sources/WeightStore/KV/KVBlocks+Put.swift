@@ -118,6 +118,7 @@ extension KVBlocks {
         let staged = try stage(keys, missing, body)
         let sizes = staged.map(\.shard.bytes)
         let fitting = try store.fitDisk(sizes)
+        if fitting == 0 { return summary.refuse(staged.count, .disk) }
         let parent = missing.lowerBound > 0 ? keys[missing.lowerBound - 1] : nil
         let room = try store.makeRoomForKV(sizes[..<fitting], behind: parent)
         let stored = try install(staged[..<room], seconds)

@@ -36,7 +36,7 @@ import weightstore
 from directories import TemporaryStores
 
 TORCH = importlib.util.find_spec("torch") is not None
-DIRECTORY = TemporaryStores()
+DIRECTORY = tempfile.TemporaryDirectory()
 STORE = os.path.join(DIRECTORY.name, "store")
 # Where transformers keeps remote code.
 os.environ["HF_HOME"] = os.path.join(DIRECTORY.name, "hugging-face")
