@@ -56,7 +56,8 @@ package final class PrivateMapping: MappedMemory {
 
     /// A part of another one's memory, which stays as long as one of its parts.
     package init(_ part: Range<Int>, of whole: PrivateMapping) {
-        precondition(0 <= part.lowerBound && part.upperBound <= whole.count, "\(part): must lie in \(whole.count) bytes")
+        precondition(
+            0 <= part.lowerBound && part.upperBound <= whole.count, "\(part): must lie in \(whole.count) bytes")
         self.whole = whole
         count = part.count
         path = whole.path

@@ -119,10 +119,9 @@ extension MemoryTier {
                             for (part, place) in zip(parts, run.parts) { memory[place.index] = part }
                         }
                         reading.begin()
-                        reader.read(
-                            PageReader.Mapped(memory: mapped, digest: run.shard.digest, blobBytes: run.shard.shardBytes),
-                            0..<mapped.count, work
-                        ) { reading.end($0) }
+                        let blob = PageReader.Mapped(
+                            memory: mapped, digest: run.shard.digest, blobBytes: run.shard.shardBytes)
+                        reader.read(blob, 0..<mapped.count, work) { reading.end($0) }
                     }
                     reading.end(nil)
                 } catch {

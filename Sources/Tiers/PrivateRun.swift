@@ -47,7 +47,8 @@ struct PrivateRun: Sendable {
         }
         return shards.flatMap { shard in
             var runs: [PrivateRun] = []
-            for place in (places[ObjectIdentifier(shard)] ?? []).sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+            let inOrder = (places[ObjectIdentifier(shard)] ?? []).sorted { $0.range.lowerBound < $1.range.lowerBound }
+            for place in inOrder {
                 if runs.isEmpty || !runs[runs.count - 1].add(place.range, place.index) {
                     runs.append(PrivateRun(shard, place.range, place.index))
                 }

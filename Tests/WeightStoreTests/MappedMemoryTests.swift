@@ -8,6 +8,8 @@ import Testing
 
 @Suite(.blocking) struct MappedMemoryTests {
     private let root = try! TemporaryDirectory()
+    /// Any one: it is only for messages.
+    private static let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
 
     @Test(
         "bytes that are cached in small pages are mapped by their reader, others before",
@@ -17,7 +19,7 @@ import Testing
         let file = try FileDescriptor(path, O_RDONLY)
         let mapping = try FileMapping(file, bytes: 1_000_003)
         let mapped = PageReader.Mapped(
-            memory: mapping, digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), blobBytes: 1_000_003)
+            memory: mapping, digest: Self.digest, blobBytes: 1_000_003)
         let isCached = file.isCached(range)
         #expect(isCached)
         try PieceReader(mapped, range, .smallPages, RecentReads()).read(range)
@@ -43,7 +45,7 @@ import Testing
         }
         let mapping = try FileMapping(file, bytes: bytes)
         let mapped = PageReader.Mapped(
-            memory: mapping, digest: ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0)), blobBytes: bytes)
+            memory: mapping, digest: Self.digest, blobBytes: bytes)
         try PieceReader(mapped, 0..<bytes, .smallPages, RecentReads()).read(0..<bytes)
         #expect(try mappedPages(mapping, 0..<1 << 20) == [false])
         // The kernel may have read the next step ahead, which is then cached.

@@ -30,10 +30,13 @@ struct PrivateRunTests {
                 start: UnsafeMutableRawPointer(bitPattern: memory.address), count: memory.count)
         }
         func differing(_ expected: (Int) throws -> [UInt8]) throws -> [String] {
-            try tensors.indices.filter { try !memory($0).elementsEqual(try expected($0)) }.map { tensors[$0].entry.name }
+            try tensors.indices.filter { try !memory($0).elementsEqual(try expected($0)) }
+                .map { tensors[$0].entry.name }
         }
         let shared = try revision.leaseBlocking(in: .ram)
-        func stored() throws -> [[UInt8]] { try shared.tensors.map { try shared.withUnsafeBytes(of: $0) { Array($0) } } }
+        func stored() throws -> [[UInt8]] {
+            try shared.tensors.map { try shared.withUnsafeBytes(of: $0) { Array($0) } }
+        }
         let original = try stored()
         #expect(tensors.map(\.entry.name) == shared.tensors.map(\.entry.name))
         #expect(try differing { original[$0] } == [])
