@@ -17,6 +17,9 @@ struct PrivateRun: Sendable {
     /// tensor that does not is alone, and then copied.
     private static let alignment = 64
 
+    /// The most runs that the next tensor is compared with. Of more tensors with the same bytes, some are alone.
+    private static let mostOpen = 16
+
     private init(_ shard: ResidentShard, _ range: Range<Int>, _ index: Int) {
         self.shard = shard
         self.range = range
@@ -45,15 +48,20 @@ struct PrivateRun: Sendable {
             if places[id] == nil { shards.append(shard) }
             places[id, default: []].append((index, start..<start + tensor.entry.bytes))
         }
-        return shards.flatMap { shard in
-            var runs: [PrivateRun] = []
-            let inOrder = (places[ObjectIdentifier(shard)] ?? []).sorted { $0.range.lowerBound < $1.range.lowerBound }
-            for place in inOrder {
-                if runs.isEmpty || !runs[runs.count - 1].add(place.range, place.index) {
-                    runs.append(PrivateRun(shard, place.range, place.index))
-                }
-            }
-            return runs
+        return shards.flatMap { shard in runs(of: places[ObjectIdentifier(shard)] ?? [], in: shard) }
+    }
+
+    private static func runs(of places: [(index: Int, range: Range<Int>)], in shard: ResidentShard) -> [PrivateRun] {
+        var runs: [PrivateRun] = []
+        // Those that the next tensor may continue: several if tensors have the same bytes.
+        var open: [Int] = []
+        for place in places.sorted(by: { ($0.range.lowerBound, $0.index) < ($1.range.lowerBound, $1.index) }) {
+            open.removeAll { place.range.lowerBound - runs[$0].range.upperBound > mostGap }
+            if open.contains(where: { runs[$0].add(place.range, place.index) }) { continue }
+            if open.count == mostOpen { open.removeFirst() }
+            open.append(runs.count)
+            runs.append(PrivateRun(shard, place.range, place.index))
         }
+        return runs
     }
 }

@@ -1776,6 +1776,37 @@ class Torch(unittest.TestCase):
             np.testing.assert_array_equal(lease[name].numpy(), expected)
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
 
+    def test_small_neighbours_are_parts_of_one_mapping_and_have_their_own_bytes(self):
+        import safetensors.torch
+        import torch
+
+        expected = {f"layers.{layer}.{number}": torch.full((64, 64), layer * 100 + number, dtype=torch.float32)
+                    for layer in range(2) for number in range(100)}
+        # A layer with the same bytes, which the store keeps once.
+        expected |= {f"layers.2.{number}": expected[f"layers.1.{number}"].clone() for number in range(100)}
+        imported("test/neighbours", lambda path: safetensors.torch.save_file(expected, path + "/model.safetensors"))
+
+        tensors = weightstore.load_file("test/neighbours", store=STORE)
+        with open("/proc/self/maps") as maps:
+            places = [line.split()[0].split("-") for line in maps if STORE + "/blobs/" in line and " rw-p " in line]
+        ranges = [range(int(start, 16), int(end, 16)) for start, end in places]
+        self.assertLess(len(ranges), 30)
+        for name, tensor in tensors.items():
+            self.assertTrue(any(tensor.data_ptr() in one for one in ranges), name)
+            self.assertTrue(torch.equal(tensor, expected[name]), name)
+        for number, tensor in enumerate(tensors.values()):
+            tensor.fill_(-number)
+        for number, (name, tensor) in enumerate(tensors.items()):
+            self.assertTrue(torch.equal(tensor, torch.full((64, 64), float(-number))), name)
+        one = tensors["layers.1.7"]
+        written = one.clone()
+        del tensor, tensors
+        gc.collect()
+        self.assertTrue(torch.equal(one, written))
+        again = weightstore.load_file("test/neighbours", store=STORE)
+        for name in expected:
+            self.assertTrue(torch.equal(again[name], expected[name]), name)
+
     def test_a_load_maps_each_page_once(self):
         import safetensors.torch
         import torch
