@@ -6,7 +6,7 @@ import Support
 /// Fetches shards from a hub: several ranges concurrently, each through one buffer into its shards.
 ///
 /// **Order.** Ranges are requested in file order, by lanes that each process the next range. A range has up to the size of a
-/// buffer (4 MiB), and fewer bytes on a slow link, or if something waits for them (`RangeSize`). A lane
+/// buffer (4 MiB); on a slow link it has about a second's worth of bytes (`RangeSize`). A lane
 /// acquires its buffer before its range, so the lowest missing range always has a buffer, and ranges that arrive early
 /// cannot block it. Shards and files are thus hashed while they are transferred, with no memory beyond the buffers.
 ///
@@ -34,7 +34,7 @@ final class FetchRun: Sendable {
     private let open = DispatchGroup()
     /// nil while a lane has it.
     private let queue: AwaitedState<FetchQueue?>
-    private let rangeSize: RangeSize
+    private let rangeSize = RangeSize(atMost: BufferPool.bufferBytes)
 
     /// - Parameters:
     ///   - onUse: whether something waits for the bytes, to read them.
@@ -47,7 +47,6 @@ final class FetchRun: Sendable {
         self.origin = origin
         self.work = work
         self.onUse = onUse
-        rangeSize = RangeSize(atMost: BufferPool.bufferBytes, isAwaited: onUse)
         partials = PartialShards(store: store.path)
         let (failure, openShards) = (failure, openShards)
         committer = ShardCommitter(
@@ -94,7 +93,7 @@ final class FetchRun: Sendable {
                 guard let job = try nextJob(atMost: size) else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
-                rangeSize.adapt(to: ContinuousClock.now - start, of: job.length, requestedAt: size)
+                rangeSize.adapt(to: ContinuousClock.now - start, requestedAt: size)
             } catch {
                 failure.record(error)
                 return openShards.stop()

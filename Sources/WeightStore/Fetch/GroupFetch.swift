@@ -240,7 +240,7 @@ struct GroupFetch {
                 store.noteFailure(error, of: origin.url)
                 return
             }
-            store.groupSize.adapt(to: ContinuousClock.now - start, of: range.length, requestedAt: size)
+            store.groupSize.adapt(to: ContinuousClock.now - start, requestedAt: size)
             for part in range.parts {
                 let arrival = arrivals[part.shard]
                 try arrival.writer.add(
