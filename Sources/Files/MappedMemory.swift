@@ -80,6 +80,16 @@ extension MappedMemory {
     package func cachedBytes(_ range: Range<Int>? = nil) throws(FileError) -> Int {
         let range = range ?? 0..<count
         if isCopy || range.isEmpty { return range.count }
+        return try min(cachedPages(range).lazy.filter { $0 }.count * FileMapping.pageBytes, range.count)
+    }
+
+    /// Whether all pages of a range are in the page cache now; as ``cachedBytes(_:)``.
+    package func isCached(_ range: Range<Int>) throws(FileError) -> Bool {
+        isCopy || range.isEmpty ? true : try cachedPages(range).allSatisfy { $0 }
+    }
+
+    /// For each page of a range that is not empty, whether it is in the page cache.
+    private func cachedPages(_ range: Range<Int>) throws(FileError) -> some Collection<Bool> {
         let page = FileMapping.pageBytes
         let pages = pages(of: range)
         var states = [UInt8](repeating: 0, count: (pages.count + page - 1) / page)
@@ -87,7 +97,7 @@ extension MappedMemory {
             mincore(pages.baseAddress, pages.count, $0.baseAddress!)
         }
         guard result == 0 else { throw .system(operation: "mincore", path: path, code: errno) }
-        return min(states.reduce(0) { $0 + Int($1 & 1) } * page, range.count)
+        return states.lazy.map { $0 & 1 == 1 }
     }
 
     /// The bytes from the beginning of the page of the first byte in a range: the kernel accepts no other addresses.

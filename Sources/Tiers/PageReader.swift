@@ -113,18 +113,13 @@ final class PieceReader: Sendable {
         guard way == .smallPages, let file = try? FileDescriptor.openIfPresent(memory.path) else {
             return try memory.populate(part)
         }
-        // A page that is not cached must be read here, where an error of the disk is reported. Both are asked: `mincore` answers
-        // only the owner, and `cachestat` counts pages whose read has failed.
-        func isCached(_ range: Range<Int>) throws(FileError) -> Bool {
-            guard file.isCached(memory.fileOffset + range.lowerBound..<memory.fileOffset + range.upperBound) else {
-                return false
-            }
-            return try memory.cachedBytes(range) == range.count
-        }
-        if try isCached(part) { return }
         for start in stride(from: part.lowerBound, to: part.upperBound, by: Self.stepBytes) {
             let step = start..<min(start + Self.stepBytes, part.upperBound)
-            if try !isCached(step) { try memory.populate(step) }
+            let place = memory.fileOffset + step.lowerBound..<memory.fileOffset + step.upperBound
+            // A page that is not cached must be read here, where an error of the disk is reported. Both are asked: `mincore`
+            // answers only the owner, and `cachestat` counts pages whose read has failed.
+            if file.isCached(place), try memory.isCached(step) { continue }
+            try memory.populate(step)
         }
     }
 
@@ -151,7 +146,7 @@ final class PieceReader: Sendable {
         if part.isEmpty { return true }
         for index in 0...Self.samples {
             let offset = part.lowerBound + (part.count - 1) * index / Self.samples
-            if try mapped.memory.cachedBytes(offset..<offset + 1) == 0 { return false }
+            if try !mapped.memory.isCached(offset..<offset + 1) { return false }
         }
         return true
     }

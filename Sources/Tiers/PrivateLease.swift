@@ -84,9 +84,11 @@ extension MemoryTier {
     fileprivate func privateMapping(of tensor: LeasedTensor) throws -> PrivateMapping? {
         guard let shard = tensor.shard, tensor.entry.bytes > 0 else { return nil }
         let start = tensor.entry.shardOffset
-        return try PrivateMapping(
-            path: path(shard.digest), digest: shard.digest, bytes: shard.shardBytes,
-            range: start..<start + tensor.entry.bytes)
+        return try privateMapping(of: start..<start + tensor.entry.bytes, in: shard)
+    }
+
+    private func privateMapping(of range: Range<Int>, in shard: ResidentShard) throws -> PrivateMapping {
+        try PrivateMapping(path: path(shard.digest), digest: shard.digest, bytes: shard.shardBytes, range: range)
     }
 
     /// Maps a tensor, and reads its bytes on the calling thread.
@@ -111,9 +113,7 @@ extension MemoryTier {
                     for run in batch {
                         try work.check()
                         if reading.hasFailed { break }
-                        let mapped = try PrivateMapping(
-                            path: path(run.shard.digest), digest: run.shard.digest, bytes: run.shard.shardBytes,
-                            range: run.range)
+                        let mapped = try privateMapping(of: run.range, in: run.shard)
                         let parts = run.parts.map { PrivateMapping($0.range, of: mapped) }
                         memory.value.withLock { memory in
                             for (part, place) in zip(parts, run.parts) { memory[place.index] = part }

@@ -8,8 +8,13 @@ import Testing
 
 @Suite(.blocking) struct MappedMemoryTests {
     private let root = try! TemporaryDirectory()
-    /// Any one: it is only for messages.
-    private static let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+
+    private func read(_ range: Range<Int>, of mapping: FileMapping, _ recent: RecentReads = RecentReads()) throws {
+        // The digest is only for messages.
+        let digest = ContentDigest(of: UnsafeRawBufferPointer(start: nil, count: 0))
+        let mapped = PageReader.Mapped(memory: mapping, digest: digest, blobBytes: mapping.count)
+        try PieceReader(mapped, range, .smallPages, recent).read(range)
+    }
 
     @Test(
         "bytes that are cached in small pages are mapped by their reader, others before",
@@ -18,16 +23,14 @@ import Testing
         let path = try root.write(String(repeating: "x", count: 1_000_003), to: "file")
         let file = try FileDescriptor(path, O_RDONLY)
         let mapping = try FileMapping(file, bytes: 1_000_003)
-        let mapped = PageReader.Mapped(
-            memory: mapping, digest: Self.digest, blobBytes: 1_000_003)
         let isCached = file.isCached(range)
         #expect(isCached)
-        try PieceReader(mapped, range, .smallPages, RecentReads()).read(range)
+        try read(range, of: mapping)
         #expect(try mappedPages(mapping, range) == [false])
         // What was read a moment ago may be there because the kernel has read it ahead.
         let recent = RecentReads()
         recent.add()
-        try PieceReader(mapped, range, .smallPages, recent).read(range)
+        try read(range, of: mapping, recent)
         #expect(try mappedPages(mapping, range) == [true])
     }
 
@@ -44,9 +47,7 @@ import Testing
             #expect(pread(file.raw, &byte, 1, off_t((bytes - 1) * sample / 3)) == 1)
         }
         let mapping = try FileMapping(file, bytes: bytes)
-        let mapped = PageReader.Mapped(
-            memory: mapping, digest: Self.digest, blobBytes: bytes)
-        try PieceReader(mapped, 0..<bytes, .smallPages, RecentReads()).read(0..<bytes)
+        try read(0..<bytes, of: mapping)
         #expect(try mappedPages(mapping, 0..<1 << 20) == [false])
         // The kernel may have read the next step ahead, which is then cached.
         #expect(try mappedPages(mapping, 1 << 20..<bytes).contains(true))

@@ -39,30 +39,30 @@ public func weightstore_lease_tensors(
     }
 }
 
+/// Fills an array with a value for each of `count` tensors of a lease, from index `first` on.
+private func fill<Value>(
+    _ array: UnsafeMutablePointer<Value>?, _ name: String, _ lease: OpaquePointer?, _ first: Int, _ count: Int,
+    _ value: (LeaseHandle, Int) -> Value
+) -> weightstore_status {
+    call {
+        let lease = try Handles.all.find(lease, LeaseHandle.self)
+        let wanted = try rows(lease.lease.tensors.indices, first, count, "tensors")
+        if wanted.isEmpty { return }
+        let target = try target(array, name)
+        for (place, index) in wanted.enumerated() { target[place] = value(lease, index) }
+    }
+}
+
 @c @implementation
 public func weightstore_lease_addresses(
     _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ addresses: UnsafeMutablePointer<UnsafeRawPointer?>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let wanted = try rows(lease.lease.tensors, first, count, "tensors")
-        if wanted.isEmpty { return }
-        let target = try target(addresses, "addresses")
-        for index in wanted.indices {
-            target[index - first] = UnsafeRawPointer(bitPattern: lease.address(ofTensor: index))
-        }
-    }
+    fill(addresses, "addresses", lease, first, count) { UnsafeRawPointer(bitPattern: $0.address(ofTensor: $1)) }
 }
 
 @c @implementation
 public func weightstore_lease_share_tensors(
     _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {
-    call {
-        let lease = try Handles.all.find(lease, LeaseHandle.self)
-        let wanted = try rows(lease.lease.tensors.indices, first, count, "tensors")
-        if wanted.isEmpty { return }
-        let target = try target(shared, "leases")
-        for (place, index) in wanted.enumerated() { target[place] = Handles.all.add(lease.share(index)) }
-    }
+    fill(shared, "leases", lease, first, count) { Handles.all.add($0.share($1)) }
 }

@@ -15,7 +15,7 @@ from ._errors import ForkedError, NotFoundError, WeightStoreError
 from ._library import encoded, encoded_path, ends, library, optional, plain, text
 from ._management import Management
 from ._metadata import MetadataValue, metadata
-from ._tensors import TensorInfo, TensorRow, addresses, block, read_only, tensor_rows
+from ._tensors import TensorInfo, TensorRow, block, fill_pointers, pointers, read_only, tensor_rows
 from ._waiting import Result, wait
 
 if TYPE_CHECKING:
@@ -696,7 +696,7 @@ class Lease(_Handle):
 
     def _block(self) -> Any:
         """The memory of the first tensor in this process, which holds this lease."""
-        return block(addresses(library().lease_addresses, self, 1)[0], self)
+        return block(fill_pointers(library().lease_addresses, self, pointers(1))[0], self)
 
     def _blocks(self, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
         """The memory of each tensor in this process, with a lease of its own; None for zero bytes.
@@ -708,15 +708,13 @@ class Lease(_Handle):
             known = [row.info for row in self._rows()]
         if not known:
             return
-        places = addresses(library().lease_addresses, self, len(known))
-        handles = bytearray(len(known) * ctypes.sizeof(c_void_p))
+        places = fill_pointers(library().lease_addresses, self, pointers(len(known)))
+        handles = pointers(len(known))
         try:
-            library().lease_share_tensors(
-                self, 0, len(known), ctypes.addressof(ctypes.c_char.from_buffer(handles)))
-            holds = [_Hold(handle) for handle in memoryview(handles).cast("P")]
+            holds = [_Hold(handle) for handle in fill_pointers(library().lease_share_tensors, self, handles)]
         except BaseException:
             # Also those that a signal's exception left without an owner; 0 is none.
-            for handle in memoryview(handles).cast("P"):
+            for handle in handles:
                 _Hold(handle or None)
             raise
         for info, address, hold in zip(known, places, holds):

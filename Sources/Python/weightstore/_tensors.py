@@ -76,12 +76,15 @@ def tensor_rows(fill: Callable[..., Any], handle: Any, count: int, first: int = 
     return rows
 
 
-def addresses(fill: Callable[..., Any], handle: Any, count: int) -> memoryview:
-    """The addresses of the first tensors, whose descriptions are known; 0 for zero bytes."""
-    found = bytearray(count * ctypes.sizeof(ctypes.c_void_p))
-    if count:
-        fill(handle, 0, count, ctypes.addressof(ctypes.c_char.from_buffer(found)))
-    return memoryview(found).cast("P")
+def pointers(count: int) -> memoryview:
+    """An array of pointers, all of them 0."""
+    return memoryview(bytearray(count * ctypes.sizeof(ctypes.c_void_p))).cast("P")
+
+
+def fill_pointers(fill: Callable[..., Any], handle: Any, array: memoryview) -> memoryview:
+    """The array, into which a function of the library has written a pointer for each of the first tensors."""
+    fill(handle, 0, len(array), ctypes.addressof(ctypes.c_char.from_buffer(array)))
+    return array
 
 
 @contextlib.contextmanager
