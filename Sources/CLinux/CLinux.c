@@ -29,6 +29,10 @@ int clinux_finish_writeback(int file) {
         file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
+int clinux_report_failed_write(int file) {
+    return sync_file_range(file, (off64_t)1 << 62, 1, SYNC_FILE_RANGE_WAIT_BEFORE);
+}
+
 int clinux_sync_file_system(int file) { return syncfs(file); }
 
 int clinux_start_writeback(int file) { return sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }

@@ -199,6 +199,12 @@ package struct FileDescriptor: ~Copyable, Sendable {
         try retrying("sync_file_range", path) { clinux_finish_writeback(raw) }
     }
 
+    /// Throws if pages of the file could not be written to its disk since the descriptor was opened. One call reports a
+    /// failure; the next one does not.
+    func reportFailedWrite() throws(FileError) {
+        try retrying("sync_file_range", path) { clinux_report_failed_write(raw) }
+    }
+
     /// Makes everything on the file's file system durable. The corresponding C function is `syncfs`.
     func syncFileSystem() throws(FileError) { try retrying("syncfs", path) { clinux_sync_file_system(raw) } }
 

@@ -54,9 +54,11 @@ extension MountServer {
         // Logged with the read that has failed.
         if file.hasFailed { return reply.fail(EIO) }
         answerLater(reply, "\(file.name), bytes from \(range.lowerBound)", for: file) { [self, lost] work in
-            let buffer = Buffer(bytes: range.count)
-            try file.fetch(range, after: lost, into: buffer.writableBytes(range.count), work)
-            reply.send(buffer.bytes(range.count))
+            try file.fetch(range, after: lost, work) { [self] read in
+                let buffer = Buffer(bytes: range.count)
+                try read(buffer.writableBytes(range.count))
+                if pending.remove(reply.unique) { reply.send(buffer.bytes(range.count)) }
+            }
             // Only now: reading ahead fetches what follows, which would delay the bytes for which the reader waits.
             if let ahead { readAhead(ahead, of: handle) }
         }

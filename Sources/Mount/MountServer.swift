@@ -26,7 +26,7 @@ final class MountServer: Sendable {
     let directories = DirectoryHandles()
     let attributes = MountAttributes()
     let logger: Logger
-    private let pending: PendingRequests
+    let pending: PendingRequests
     private let timeoutSeconds: Double
     /// Wait for locks of the store.
     private let openers: WorkerThreads
@@ -176,10 +176,14 @@ final class MountServer: Sendable {
             } catch is CancellationError where request.isLate {
                 file?.noteFailure()
                 logger.error("\(name): was not answered within \(Quantity.seconds(timeoutSeconds))")
-                reply.fail(EIO)
+                if pending.remove(reply.unique) { reply.fail(EIO) }
             } catch {
                 if !(error is CancellationError) { file?.noteFailure() }
-                fail(reply, error, name)
+                if pending.remove(reply.unique) {
+                    fail(reply, error, name)
+                } else {
+                    logger.error("\(name): was answered, and then not stored: \(error)")
+                }
             }
             pending.remove(reply.unique)
         }
@@ -196,7 +200,7 @@ final class MountServer: Sendable {
         file.enqueue(
             { [logger] in
                 do {
-                    try file.fetch(range, after: nil, work)
+                    try file.fetch(range, after: nil, work) { _ in }
                 } catch {
                     // The read of these bytes reports it again.
                     if !work.isCancelled { logger.debug("\(file.name): \(error)") }

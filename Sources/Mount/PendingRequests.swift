@@ -67,7 +67,11 @@ final class PendingRequests: Sendable {
         return request
     }
 
-    func remove(_ number: UInt64) { state.withLock { $0.requests[number] = nil } }
+    /// Ends a request, which is then no longer interrupted or cancelled.
+    ///
+    /// - Returns: whether it was not ended before, so that the caller answers it.
+    @discardableResult
+    func remove(_ number: UInt64) -> Bool { state.withLock { $0.requests.removeValue(forKey: number) != nil } }
 
     /// Cancels a request whose process was signalled.
     func interrupt(_ number: UInt64) {

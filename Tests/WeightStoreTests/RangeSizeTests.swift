@@ -8,8 +8,9 @@ struct RangeSizeTests {
     /// - Parameters:
     ///   - latency: milliseconds until the first byte.
     ///   - rate: of all ranges, in MB/s.
-    private func size(latency: Int, rate: Int) -> Int {
-        let size = RangeSize(atMost: 4 << 20)
+    ///   - isAwaited: whether a reader waits for the bytes.
+    private func size(latency: Int, rate: Int, isAwaited: Bool = false) -> Int {
+        let size = RangeSize(atMost: 4 << 20, isAwaited: isAwaited)
         var inFlight = Array(repeating: size.bytes, count: 8)
         for _ in 0..<100 {
             let requested = inFlight.removeFirst()
@@ -24,5 +25,12 @@ struct RangeSizeTests {
         #expect(size(latency: 1, rate: 125) == 4 << 20)
         #expect(size(latency: 20, rate: 5) == 512 << 10)
         #expect(size(latency: 20, rate: 1) == 256 << 10)
+    }
+
+    @Test("where a reader waits, ranges are small if larger ones are no faster, and grow where the latency is long")
+    func awaited() {
+        #expect(size(latency: 1, rate: 125, isAwaited: true) == 1 << 20)
+        #expect(size(latency: 100, rate: 1000, isAwaited: true) == 4 << 20)
+        #expect(size(latency: 20, rate: 1, isAwaited: true) == 256 << 10)
     }
 }

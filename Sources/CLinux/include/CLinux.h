@@ -26,6 +26,10 @@ int clinux_start_writeback(int file);
 /// `sync_file_range(2)` of a whole file with all its flags: writes dirty pages, and waits for them.
 int clinux_finish_writeback(int file);
 
+/// Reports whether a write of the file's pages to its disk has failed since the descriptor was opened, once; waits for nothing.
+/// `sync_file_range(2)` with `SYNC_FILE_RANGE_WAIT_BEFORE`, of a range without pages.
+int clinux_report_failed_write(int file);
+
 /// `syncfs(2)`.
 int clinux_sync_file_system(int file);
 

@@ -24,9 +24,25 @@ final class OpenFile: Sendable {
         var used: [ContentDigest: Int] = [:]
         /// The last fetched ranges.
         var fetched: [StoredBytes] = []
+        /// Shards that are being stored.
+        var arrived: [ArrivedBytes] = []
         /// The end of the time in which reads of absent bytes fail.
         var failureEnd: ContinuousClock.Instant?
         var fetches = FetchOrder()
+    }
+
+    /// The bytes of a shard that has arrived, and is being stored.
+    private final class ArrivedBytes: Sendable {
+        let bytes: StoredBytes
+        /// What was read of them.
+        let used = Mutex<[StoredBytes.UsedBlob]>([])
+
+        init(_ bytes: StoredBytes) { self.bytes = bytes }
+
+        func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+            _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
+            used.withLock { $0 += bytes.blobs(in: range) }
+        }
     }
 
     let entry: FileEntry
@@ -43,11 +59,20 @@ final class OpenFile: Sendable {
 
     // MARK: Stored bytes
 
-    /// Fills a buffer with bytes that are stored.
+    /// Fills a buffer with bytes that are stored, or are just being stored.
     ///
     /// - Returns: false if some of them must be fetched.
     /// - Throws: ``StorageError`` for a blob that is missing or damaged: it must be fetched, too.
     func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
+        if let arrived = state.withLock({ $0.arrived.first { $0.bytes.range.contains(range) } }) {
+            do {
+                try arrived.read(range, into: buffer)
+                return true
+            } catch {
+                // They are fetched again, when the fetch that could not store them has ended.
+                state.withLock { $0.arrived.removeAll { $0 === arrived } }
+            }
+        }
         var offset = range.lowerBound
         while offset < range.upperBound {
             let index = offset / Self.partBytes
@@ -121,29 +146,46 @@ final class OpenFile: Sendable {
 
     // MARK: Absent bytes
 
-    /// Fetches a range, and fills a buffer with it.
+    /// Fetches a range, and starts to read its shards, which the next requests read.
     ///
     /// - Parameters:
     ///   - lost: the error of a read that found a blob missing or damaged.
     ///   - work: cancelling it ends the fetch.
+    ///   - answer: called once, unless the call throws before, with bytes that include the range: as soon as they are there, which
+    ///     may be before they are stored, and on another thread.
     func fetch(
-        _ range: Range<Int>, after lost: StorageError?, into buffer: UnsafeMutableRawBufferPointer, _ work: Work
+        _ range: Range<Int>, after lost: StorageError?, _ work: Work,
+        answer: @escaping @Sendable (_ read: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Void
     ) throws {
-        let bytes = try fetch(range, after: lost, work)
-        _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
-    }
-
-    /// Fetches a range, and starts to read its shards, which the next requests read.
-    @discardableResult
-    func fetch(_ range: Range<Int>, after lost: StorageError?, _ work: Work) throws -> StoredBytes {
+        let early = Mutex<(bytes: ArrivedBytes?, isAnswered: Bool)>((nil, false))
+        // The pages of what is being written cannot be dropped before.
+        defer { early.withLock { $0.bytes }.map(store) }
         let bytes = try revision.fetchedBytes(
-            of: entry, in: range, continuing: true, after: lost, recovers: true, work: work)
+            of: entry, in: range, continuing: true, after: lost, recovers: true, work: work
+        ) { [self] bytes in
+            // Another origin may send them again, after a failure to store them.
+            guard early.withLock({ $0.bytes == nil }) else { return }
+            let arrived = ArrivedBytes(bytes)
+            state.withLock { $0.arrived.append(arrived) }
+            let isAnswered = (try? answer { try arrived.read(range, into: $0) }) != nil
+            early.withLock { $0 = (arrived, isAnswered) }
+        }
         bytes.readBlobsAhead(atMost: ReadStream.distance)
         state.withLock { state in
             state.fetched.insert(bytes, at: 0)
             if state.fetched.count > Self.mostPassed { state.fetched.removeLast() }
         }
-        return bytes
+        if early.withLock({ $0.isAnswered }) { return }
+        try answer { buffer in
+            _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
+        }
+        noteUse(bytes.blobs(in: range))
+    }
+
+    /// The bytes of a shard are read from the store from now on.
+    private func store(_ arrived: ArrivedBytes) {
+        state.withLock { $0.arrived.removeAll { $0 === arrived } }
+        noteUse(arrived.used.withLock { $0 })
     }
 
     /// Notes that a fetch has failed.

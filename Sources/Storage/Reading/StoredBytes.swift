@@ -30,27 +30,37 @@ package final class StoredBytes: Sendable {
             self.path = path
         }
 
-        /// The same bytes in another file.
-        package func at(_ path: String) -> Run {
-            Run(
-                offset: offset, length: length, blobOffset: blobOffset, blobBytes: blobBytes, digest: digest, path: path
-            )
+        /// The runs around the byte at `offset` that follow each other without a gap; empty if no run has the byte.
+        ///
+        /// - Parameter runs: in file order.
+        package static func neighbours(in runs: [Run], around offset: Int) -> ArraySlice<Run> {
+            guard let middle = runs.firstIndex(where: { $0.offset <= offset && offset - $0.offset < $0.length }) else {
+                return []
+            }
+            let isContinued = { (index: Int) in
+                runs[index].offset.adding(saturating: runs[index].length) == runs[index + 1].offset
+            }
+            var (first, end) = (middle, middle + 1)
+            while first > 0, isContinued(first - 1) { first -= 1 }
+            while end < runs.count, isContinued(end - 1) { end += 1 }
+            return runs[first..<end]
         }
     }
 
     private final class OpenBlob: Sendable {
         let digest: ContentDigest
         let file: FileDescriptor
-        private let memory: MemoryFile?
+        /// What has the bytes instead of the store.
+        let other: (any ProcessFile)?
 
         /// - Parameters:
-        ///   - memory: has the bytes instead of the run's blob.
+        ///   - other: has the bytes instead of the run's blob.
         ///   - readsAhead: whether the kernel reads ahead.
-        init(_ run: Run, _ memory: MemoryFile? = nil, readsAhead: Bool) throws {
-            file = try FileDescriptor.blob(memory?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
+        init(_ run: Run, _ other: (any ProcessFile)? = nil, readsAhead: Bool) throws {
+            file = try FileDescriptor.blob(other?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
             if !readsAhead { file.disableReadAhead() }
             digest = run.digest
-            self.memory = memory
+            self.other = other
         }
     }
 
@@ -69,8 +79,8 @@ package final class StoredBytes: Sendable {
     /// The open blobs, the most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
-    /// What some of the runs lie in, by their paths.
-    private let memory: [MemoryFile]
+    /// What has the bytes of some of the runs instead of the store.
+    private let others: [ContentDigest: any ProcessFile]
     private let recovery: Recovery?
     /// Whether the kernel reads the blobs ahead.
     private let readsAhead: Bool
@@ -78,11 +88,12 @@ package final class StoredBytes: Sendable {
     /// - Parameters:
     ///   - runs: in file order, each behind the one before; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
-    ///   - memory: the files in memory to which runs refer by their paths.
+    ///   - others: what has the bytes of a blob instead of the store, by the digest of its runs.
     ///   - recovery: called when a read finds a blob missing or damaged. The read is then repeated once.
     /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
     package init(
-        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, memory: [MemoryFile] = [], recovery: Recovery? = nil
+        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, others: [ContentDigest: any ProcessFile] = [:],
+        recovery: Recovery? = nil
     ) throws(StorageError) {
         var end: Int?
         for run in runs {
@@ -99,7 +110,7 @@ package final class StoredBytes: Sendable {
         self.range = range
         self.runs = runs
         self.hold = hold
-        self.memory = memory
+        self.others = others
         readsAhead = true
     }
 
@@ -107,7 +118,7 @@ package final class StoredBytes: Sendable {
         self.range = range
         runs = all.runs
         hold = all.hold
-        memory = all.memory
+        others = all.others
         recovery = all.recovery
         self.readsAhead = readsAhead
     }
@@ -145,7 +156,9 @@ package final class StoredBytes: Sendable {
     private func read(_ run: Run, at start: Int, into piece: UnsafeMutableRawBufferPointer) throws {
         let blob = try blob(of: run)
         do {
-            if try blob.file.read(at: run.blobOffset + start, into: piece) == piece.count { return }
+            let isWhole = try blob.file.read(at: run.blobOffset + start, into: piece) == piece.count
+            try blob.other?.requireTrueReads()
+            if isWhole { return }
         } catch {
             throw StorageError.unreadable(error, run.path, run.digest, bytes: run.blobBytes)
         }
@@ -157,7 +170,7 @@ package final class StoredBytes: Sendable {
         if let blob = open.withLock({ $0.first { $0.digest == run.digest } }) { return blob }
         let blob: OpenBlob
         do {
-            blob = try OpenBlob(run, readsAhead: readsAhead)
+            blob = try OpenBlob(run, others[run.digest], readsAhead: readsAhead)
         } catch StorageError.missing where hold?.isLeased == false {
             throw StorageError.removed(path: run.path, digest: run.digest)
         }

@@ -6,7 +6,7 @@ import Support
 /// Fetches shards from a hub: several ranges concurrently, each through one buffer into its shards.
 ///
 /// **Order.** Ranges are requested in file order, by lanes that each process the next range. A range has up to the size of a
-/// buffer (4 MiB); on a slow link it has about a second's worth of bytes (`RangeSize`). A lane
+/// buffer (4 MiB); on a slow link, and for a reader that waits, it has less (`RangeSize`). A lane
 /// acquires its buffer before its range, so the lowest missing range always has a buffer, and ranges that arrive early
 /// cannot block it. Shards and files are thus hashed while they are transferred, with no memory beyond the buffers.
 ///
@@ -26,6 +26,7 @@ final class FetchRun: Sendable {
     private let origin: any ModelOrigin
     private let work: Work
     private let onUse: Bool
+    private let arrived: ArrivedShard.Receiver?
     private let partials: PartialShards
     private let committer: ShardCommitter
     private let pool = BufferPool(count: FetchRun.buffers)
@@ -34,19 +35,23 @@ final class FetchRun: Sendable {
     private let open = DispatchGroup()
     /// nil while a lane has it.
     private let queue: AwaitedState<FetchQueue?>
-    private let rangeSize = RangeSize(atMost: BufferPool.bufferBytes)
+    private let rangeSize: RangeSize
 
     /// - Parameters:
     ///   - onUse: whether something waits for the bytes, to read them.
+    ///   - arrived: receives each shard when its bytes have arrived.
     ///   - makeRoom: evicts until the bytes that are about to be committed fit the quota.
     init(
-        _ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], onUse: Bool = false, _ work: Work,
+        _ store: Store, _ origin: any ModelOrigin, _ files: [FetchFile], onUse: Bool = false,
+        arrived: ArrivedShard.Receiver? = nil, _ work: Work,
         makeRoom: @escaping @Sendable (_ bytes: Int) throws -> Void
     ) throws {
         self.store = store
         self.origin = origin
         self.work = work
         self.onUse = onUse
+        self.arrived = arrived
+        rangeSize = RangeSize(atMost: BufferPool.bufferBytes, isAwaited: onUse)
         partials = PartialShards(store: store.path)
         let (failure, openShards) = (failure, openShards)
         committer = ShardCommitter(
@@ -163,7 +168,10 @@ final class FetchRun: Sendable {
         let writer = try ShardWriter(bytes: shard.bytes, resuming: staged, isReadNext: onUse)
         open.enter()
         openShards.add()
-        let assembly = ShardAssembly(shard, writer, places) { [committer, failure, openShards, open] result in
+        let arrived = arrived.map { arrived in
+            { arrived(ArrivedShard(file: file, ordinal: ordinal, facts: $0, staged: $1)) } as ShardPipeline.Arrived
+        }
+        let assembly = ShardAssembly(shard, writer, places, arrived: arrived) { [committer, failure, openShards, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))

@@ -1,7 +1,11 @@
+import Files
 import Storage
 
 /// A shard whose bytes have arrived from an origin, and have its digest. It is not in the store before `Store.commit`.
-struct FetchedShard: Sendable {
+package struct FetchedShard: Sendable {
+    /// Receives the file of a shard when it was checked, before it is durable, on the thread that then makes it durable.
+    package typealias Receiver = @Sendable (StagedFile) -> Void
+
     let digest: ContentDigest
     let bytes: Int
     /// The file with the bytes, sealed or synced.

@@ -64,6 +64,12 @@ struct PartialShards: Sendable {
         }
     }
 
+    /// Whether a fetch has a partial file open.
+    func isInUse(_ path: String) throws -> Bool {
+        guard let file = try FileDescriptor.openRegularIfPresent(path) else { return false }
+        return try !file.tryLock(shared: true)
+    }
+
     /// Opens and locks a partial file, or creates it.
     ///
     /// - Returns: nil if another fetch or a garbage collection has it locked.

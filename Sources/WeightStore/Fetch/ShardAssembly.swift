@@ -30,6 +30,7 @@ final class ShardAssembly: Sendable {
     /// - Parameter places: the shard's extents, in the order of its bytes.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter, _ places: [ShardPlan.Place],
+        arrived: ShardPipeline.Arrived?,
         finished: @escaping ShardPipeline.Finished
     ) {
         let have = writer.have
@@ -38,7 +39,7 @@ final class ShardAssembly: Sendable {
             let end = left.extent.shardOffset + left.extent.length
             return end < right.extent.shardOffset ? end..<right.extent.shardOffset : nil
         }
-        pipeline = ShardPipeline(shard, writer, finished: finished)
+        pipeline = ShardPipeline(shard, writer, arrived: arrived, finished: finished)
         state.withLock { state in
             state.next = have
             pad(&state)

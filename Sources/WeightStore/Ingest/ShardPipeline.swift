@@ -13,9 +13,13 @@ final class ShardPipeline: @unchecked Sendable {
     /// Receives the result. Without a staged file, the store should hold a shard with this digest.
     typealias Finished = @Sendable (Result<(facts: ShardFacts, staged: StagedFile?), any Error>) -> Void
 
+    /// Receives the complete file before it is durable.
+    typealias Arrived = @Sendable (_ facts: ShardFacts, _ staged: StagedFile) -> Void
+
     private let shard: ShardPlan.Shard
     private let writer: ShardWriter
     private let stage: (@Sendable (_ head: Int64) throws -> StagedFile?)?
+    private let arrived: Arrived?
     private let finished: Finished
     private let hashing = DispatchQueue(label: "weightstore.shard.hash")
     private let writing = DispatchQueue(label: "weightstore.shard.write")
@@ -26,14 +30,17 @@ final class ShardPipeline: @unchecked Sendable {
     ///   - stage: called when the first `ShardFacts.headBytes` are hashed, if the writer has no file yet. Returns the
     ///     file to write to, or nil if the store seems to hold the shard: it is then only hashed, and the committer
     ///     compares the whole digest.
+    ///   - arrived: called once, when the shard is written and before it is durable.
     ///   - finished: called once, when the shard is durable or has failed.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter,
-        stage: (@Sendable (_ head: Int64) throws -> StagedFile?)? = nil, finished: @escaping Finished
+        stage: (@Sendable (_ head: Int64) throws -> StagedFile?)? = nil, arrived: Arrived? = nil,
+        finished: @escaping Finished
     ) {
         self.shard = shard
         self.writer = writer
         self.stage = stage
+        self.arrived = arrived
         self.finished = finished
         if writer.have > 0 { resume() }
     }
@@ -58,7 +65,7 @@ final class ShardPipeline: @unchecked Sendable {
             // No write follows a failed one: the file's size must not exceed the bytes that are valid.
             write { [self] in
                 try writer.write(Self.bytes(buffer, range), at: offset)
-                if let facts { end(.success((facts, try writer.finish()))) }
+                if let facts { try complete(facts) }
             }
         }
     }
@@ -72,8 +79,13 @@ final class ShardPipeline: @unchecked Sendable {
         hash { [self] in
             try writer.hashWrittenBytes()
             guard let facts = writer.facts(shard) else { return }
-            write { [self] in end(.success((facts, try writer.finish()))) }
+            write { [self] in try complete(facts) }
         }
+    }
+
+    private func complete(_ facts: ShardFacts) throws {
+        if let staged = writer.staged { arrived?(facts, staged) }
+        end(.success((facts, try writer.finish())))
     }
 
     private static func bytes(_ buffer: Buffer, _ range: Range<Int>) -> UnsafeRawBufferPointer {

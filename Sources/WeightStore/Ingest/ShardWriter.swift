@@ -145,8 +145,11 @@ final class ShardWriter {
 
     /// Syncs a large file, seals a small one, as ``finish()``. Bytes that were not added are zero.
     ///
+    /// - Parameter arrived: receives the digest and the complete file, before the sync.
     /// - Returns: the digest of the shard.
-    func finishAdding() throws -> ContentDigest {
+    func finishAdding(
+        _ arrived: (_ digest: ContentDigest, _ staged: StagedFile) -> Void = { _, _ in }
+    ) throws -> ContentDigest {
         try staged?.truncate(to: bytes)
         if isInOrder {
             hashZeros(bytes - hashed)
@@ -154,8 +157,10 @@ final class ShardWriter {
             (hasher, hashed, head) = (SHA256(), 0, nil)
             try hashFile(to: bytes)
         }
+        let digest = ContentDigest(hasher.finalize())
+        if let staged { arrived(digest, staged) }
         try bytes < Self.grouped ? staged?.seal() : staged?.finish()
-        return ContentDigest(hasher.finalize())
+        return digest
     }
 
     // MARK: Giving up

@@ -33,14 +33,16 @@ extension Revision {
     }
 
     /// Fetches the bytes of a selection that were never fetched. Evicted shards are fetched again when they are mapped.
-    func fetch(_ selection: FetchSelection, _ work: Work) throws {
+    ///
+    /// - Parameter arrived: receives each shard when its bytes have arrived.
+    func fetch(_ selection: FetchSelection, _ work: Work, arrived: ArrivedShard.Receiver? = nil) throws {
         let isPending = try store.catalog.read { db in try RevisionTable.isPending(id, db) }
         guard isPending else { return }
         let work = Work(within: store.missWork, work)
         try fromNearestModelOrigin { origin in
             let before = work.progress.done
             let shards = try store.fetches.during(model, from: origin.url, work) {
-                try store.fetch(selection, of: id, from: origin, onUse: true, work)
+                try store.fetch(selection, of: id, from: origin, onUse: true, arrived: arrived, work)
             }
             let bytes = work.progress.done.subtracting(saturating: before)
             guard shards > 0 else { return }

@@ -81,18 +81,22 @@ extension Revision {
     ///   - lost: the error of a read that found a blob missing or damaged; its shard is fetched again.
     ///   - recovers: whether a later read that finds a blob missing or damaged fetches it again; otherwise it throws.
     ///   - work: cancelling it ends the fetch, as ``Store/stopFetching()`` does.
+    ///   - arrived: receives bytes that include the range as soon as they have arrived and were checked, if they are those of one
+    ///     shard: before they are durable, and on another thread. Not called if the shard completes a file, whose digest is then
+    ///     compared first. If the call throws afterwards, the bytes are right, but not stored.
     package func fetchedBytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false, after lost: StorageError? = nil,
-        recovers: Bool = false, work: Work?
+        recovers: Bool = false, work: Work?, arrived: Arrived? = nil
     ) throws -> StoredBytes {
         let work = missWork(within: work)
         let fetched: FileEntry
         do {
-            fetched = try self.fetched(file, range, work)
+            fetched = try self.fetched(file, range, work, arrived)
         } catch  where Store.isOutOfSpace(error) {
             return try passThrough(file, range, because: error, work)
         }
         var passed: [ContentDigest: MemoryFile] = [:]
+        // Of a damaged blob, the reader waits for the repair.
         if let lost, let digest = lost.lostBlob { passed[digest] = try store.recover(from: lost, work) }
         var stored = try stored(fetched, range)
         // A shard may be evicted again while another one is fetched.
@@ -102,15 +106,20 @@ extension Revision {
             let evicted = stored.runs.map(\.digest).filter { absent[$0]?.isEvicted == true }
             // Those without a result are fetched below, which also reports why they fail.
             if absent.count > 1 { _ = try GroupFetch(store: store, onUse: true, work: work).run(evicted) }
-            for (digest, lost) in absent { passed[digest] = try store.recover(from: lost.error, work) }
+            for (digest, lost) in absent {
+                var receiver: FetchedShard.Receiver?
+                if let arrived {
+                    receiver = { [self] staged in handOver(range, of: fetched, in: digest, staged, arrived) }
+                }
+                passed[digest] = try store.recover(from: lost.error, work, arrived: receiver)
+            }
             stored = try self.stored(fetched, range)
         }
         if let lost = stored.lost.first(where: { passed[$0.key] == nil }) { throw lost.value.error }
         countAccess(to: stored.shards, range, continuing)
-        let runs = stored.runs.map { run in passed[run.digest].map { run.at($0.path) } ?? run }
         var recovery: StoredBytes.Recovery?
         if recovers { recovery = { [store] error in try store.recover(from: error, work) } }
-        return try StoredBytes(range, runs: runs, hold: hold, memory: Array(passed.values), recovery: recovery)
+        return try StoredBytes(range, runs: stored.runs, hold: hold, others: passed, recovery: recovery)
     }
 
     /// How often the missing shards of a range are fetched before the read fails.
@@ -154,13 +163,17 @@ extension Revision {
         let run = StoredBytes.Run(
             offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,
             path: memory.path)
-        return try StoredBytes(range, runs: [run], hold: hold, memory: [memory])
+        return try StoredBytes(range, runs: [run], hold: hold, others: [file.digest: memory])
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.
-    private func fetched(_ file: FileEntry, _ range: Range<Int>, _ work: Work) throws -> FileEntry {
+    private func fetched(
+        _ file: FileEntry, _ range: Range<Int>, _ work: Work, _ arrived: Arrived?
+    ) throws -> FileEntry {
         guard try store.catalog.read({ db in try FileTable.isPending(file.id, db) }) else { return file }
-        try fetch(FetchSelection(file: file.path, in: range), work)
+        var receiver: ArrivedShard.Receiver?
+        if let arrived { receiver = { [self] shard in handOver(range, of: file, shard, arrived) } }
+        try fetch(FetchSelection(file: file.path, in: range), work, arrived: receiver)
         guard let entry = try entry(file.path) else {
             throw StorageError.notFound(kind: "file", name: "\(name) \(file.path)")
         }
@@ -168,13 +181,13 @@ extension Revision {
     }
 
     /// A shard that cannot be read.
-    private struct LostShard {
+    struct LostShard {
         let error: StorageError
         let isEvicted: Bool
     }
 
     /// The blobs under a range, their shards, and those that are not stored, or not in their size.
-    private func stored(_ file: FileEntry, _ range: Range<Int>) throws
+    func stored(_ file: FileEntry, _ range: Range<Int>) throws
         -> (runs: [StoredBytes.Run], shards: [(id: Int64, offset: Int)], lost: [ContentDigest: LostShard])
     {
         var shards: [(id: Int64, offset: Int)] = []

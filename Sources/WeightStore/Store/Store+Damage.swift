@@ -39,13 +39,16 @@ extension Store {
     /// Makes a shard available again that a read did not find, or found damaged: a damaged blob is moved to quarantine, and
     /// the shard is fetched from an origin. Blocks.
     ///
+    /// - Parameter arrived: receives the fetched file when it was checked, before it is durable.
     /// - Returns: the bytes in memory, if there is no room to store them; nil if the blob can be read now.
     /// - Throws: `error` if no origin has the shard, or for any other failure than of one blob; errors of the fetch.
-    func recover(from error: StorageError, _ work: Work) throws -> MemoryFile? {
+    func recover(
+        from error: StorageError, _ work: Work, arrived: FetchedShard.Receiver? = nil
+    ) throws -> MemoryFile? {
         guard let digest = error.lostBlob else { throw error }
         try setAsideIfDamaged(digest, after: error, work)
         do {
-            try refetch(digest, work: work)
+            try refetch(digest, onUse: true, arrived: arrived, work)
             return nil
         } catch StorageError.missing {
             throw error

@@ -31,6 +31,7 @@ extension Store {
     ///
     /// - Parameters:
     ///   - onUse: whether something waits for the bytes, to read them.
+    ///   - arrived: receives each shard when its bytes have arrived.
     ///   - prefixes: bytes at the front of files that are in memory already, by path.
     /// - Returns: the number of shards that were missing.
     /// - Throws: ``StoreError/quotaFull(quota:stored:requested:evictable:)`` or
@@ -38,7 +39,7 @@ extension Store {
     @discardableResult
     func fetch(
         _ selection: FetchSelection, of revision: Int64, from origin: any ModelOrigin, onUse: Bool = false,
-        prefixes: [ByteText: [UInt8]] = [:], _ work: Work
+        arrived: ArrivedShard.Receiver? = nil, prefixes: [ByteText: [UInt8]] = [:], _ work: Work
     ) throws -> Int {
         var fetched = 0
         var isFirst = true
@@ -55,7 +56,7 @@ extension Store {
             prefixes = [:]
             var elsewhere: [String] = []
             if !files.isEmpty {
-                elsewhere = try FetchRun(self, origin, files, onUse: onUse, work) { [self] bytes in
+                elsewhere = try FetchRun(self, origin, files, onUse: onUse, arrived: arrived, work) { [self] bytes in
                     try makeRoomForFetch(bytes, work)
                 }.run()
             }

@@ -28,9 +28,13 @@ extension Store {
 
     /// As ``refetch(_:work:)``.
     ///
-    /// - Parameter onUse: whether something reads the shard. Otherwise it is part of a pull or a sync, which reports all of
-    ///   its shards itself.
-    package func refetch(_ digest: ContentDigest, onUse: Bool, _ work: Work) throws {
+    /// - Parameters:
+    ///   - onUse: whether something reads the shard. Otherwise it is part of a pull or a sync, which reports all of its
+    ///     shards itself.
+    ///   - arrived: receives the file when it was checked, before it is durable.
+    package func refetch(
+        _ digest: ContentDigest, onUse: Bool, arrived: FetchedShard.Receiver? = nil, _ work: Work
+    ) throws {
         if access.isReadOnly { return try requireUnchanged(digest) }
         let work = Work(within: missWork, work)
         let lock = try ShardLock(digest, in: path + "/fetch.lock", waits.until(work))
@@ -39,7 +43,7 @@ extension Store {
         // A small shard may be fetched, and others evicted for it, before anything else looks at the work.
         try work.check()
         try makeRoomForFetch(wanted.bytes, work)
-        let fetched = try fetchBytes(of: wanted, onUse: onUse, work)
+        let fetched = try fetchBytes(of: wanted, onUse: onUse, arrived: arrived, work)
         guard try commit([fetched], onUse: onUse, work).contains(digest) else {
             throw StorageError.missing(path: blobs.path(digest), digest: digest)
         }
@@ -69,14 +73,18 @@ extension Store {
     }
 
     /// Fetches the bytes of an absent shard, whose lock the caller holds, from the nearest origin that has it.
-    func fetchBytes(of wanted: WantedShard, onUse: Bool, _ work: Work) throws -> FetchedShard {
+    ///
+    /// - Parameter arrived: receives the file when it was checked, before it is durable.
+    func fetchBytes(
+        of wanted: WantedShard, onUse: Bool, arrived: FetchedShard.Receiver? = nil, _ work: Work
+    ) throws -> FetchedShard {
         var fetched: FetchedShard?
         try fromNearestOrigin(wanted, work) { source, origin in
             guard onUse else { return fetched = try fetch(wanted, source, origin, onUse: false, work) }
             let progress = Work()
             try fetches.during(source.request.model, from: source.url, progress) {
                 progress.expect(wanted.bytes)
-                fetched = try fetch(wanted, source, origin, onUse: true, work, progress)
+                fetched = try fetch(wanted, source, origin, onUse: true, arrived: arrived, work, progress)
             }
         }
         guard let fetched else { throw StorageError.missing(path: blobs.path(wanted.digest), digest: wanted.digest) }
@@ -249,7 +257,7 @@ extension Store {
     /// - Parameter progress: counts the bytes that arrive.
     private func fetch(
         _ wanted: WantedShard, _ source: (url: String, request: ShardRequest), _ origin: any Origin, onUse: Bool,
-        _ work: Work, _ progress: Work? = nil
+        arrived: FetchedShard.Receiver? = nil, _ work: Work, _ progress: Work? = nil
     ) throws -> FetchedShard {
         let digest = wanted.digest
         let start = ContinuousClock.now
@@ -258,7 +266,7 @@ extension Store {
             let shard = try ShardWriter(bytes: wanted.bytes, resuming: partial, isReadNext: onUse)
             try shard.hashWrittenBytes()
             try fetchRest(of: shard, wanted, source, origin, work, progress)
-            let found = try shard.finishAdding()
+            let found = try shard.finishAdding { found, staged in if found == digest { arrived?(staged) } }
             if found == digest {
                 return FetchedShard(
                     digest: digest, bytes: wanted.bytes, staged: shard.staged, url: source.url,

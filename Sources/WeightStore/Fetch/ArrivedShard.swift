@@ -1,0 +1,28 @@
+import Files
+import Storage
+
+/// A shard of a pending file of which all bytes have arrived. It is not durable, and has no row.
+struct ArrivedShard: Sendable {
+    /// Receives a shard, on a thread that then makes it durable.
+    typealias Receiver = @Sendable (ArrivedShard) -> Void
+
+    let file: FetchFile
+    /// Its number in the file's plan.
+    let ordinal: Int
+    let facts: ShardFacts
+    let staged: StagedFile
+}
+
+extension Store {
+    /// Whether a file lacks another shard that no fetch, of this process or another, has begun, so that the file cannot be
+    /// complete before something asks for that shard.
+    func lacksOthers(than shard: ArrivedShard) throws -> Bool {
+        guard let id = shard.file.id else { return false }
+        let (file, partials) = (shard.file, PartialShards(store: path))
+        let missing = try catalog.read { db in try PendingFile.missing(id, file.plan, db) }
+        return try missing.contains { ordinal in
+            guard ordinal != shard.ordinal, let first = file.plan.places(of: ordinal).first else { return false }
+            return try !partials.isInUse(partials.path(of: file.key, at: first.offset))
+        }
+    }
+}
