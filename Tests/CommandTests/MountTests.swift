@@ -293,6 +293,89 @@ struct MountTests {
         #expect(!before.contains { $0.overlaps(next) }, "\(before)")
     }
 
+    /// A read on a thread of its own.
+    private final class Read: Sendable {
+        private let bytes = Mutex<[UInt8]?>(nil)
+        private let end = DispatchSemaphore(value: 0)
+
+        init(_ file: Int32, at offset: Int, count: Int) throws {
+            try startThread { [self] in
+                var buffer = [UInt8](repeating: 0, count: count)
+                let got = pread(file, &buffer, count, off_t(offset))
+                bytes.withLock { [buffer] in $0 = got < 0 ? [] : Array(buffer.prefix(got)) }
+                end.signal()
+            }
+        }
+
+        /// The bytes, empty after an error; nil if the read does not end in time.
+        func result(within seconds: Int = 300) -> [UInt8]? {
+            end.wait(timeout: .now() + .seconds(seconds)) == .success ? bytes.withLock { $0 } : nil
+        }
+    }
+
+    @Test("bytes that have arrived are read before they are stored, unless they complete a file, whose digest is checked first")
+    func arrived() throws {
+        var model = TestModel(layers: 0)
+        model.tensors = (0..<3).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [2 << 20]) }
+        try model.write(to: directory("large"))
+        #expect(try tool("import", directory("large"), "--name", "org/large").status == 0)
+        let expected = try contents(directory("large/model.safetensors"))
+        let server = try ServeProcess(tool.store, log: directory("serve-log"))
+        let empty = Tool(store: directory("empty"))
+        let count = 64 << 10
+        func stored() -> Int { TemporaryDirectory.files(below: empty.store + "/blobs").count }
+
+        /// Reads a mounted file while no change of the catalog can be committed.
+        func whileLocked(_ body: (_ read: (Int) throws -> Read, _ unlock: () -> Void) throws -> Void) throws {
+            let mount = try mount("--upstream", server.url, store: empty.store)
+            let file = open(mount("org/large/main/model.safetensors"), O_RDONLY)
+            try #require(file >= 0)
+            defer { close(file) }
+            try #require(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0)
+            let read = { try Read(file, at: $0, count: count) }
+            // The pages at the front are in the shard of the header and in the first tensor.
+            let front = try read(0).result()
+            #expect(front == Array(expected[..<count]))
+            let lock = open(empty.store + "/write.lock", O_RDWR)
+            try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
+            defer { close(lock) }
+            try body(read) { flock(lock, LOCK_UN) }
+            mount.end()
+        }
+
+        try whileLocked { read, unlock in
+            let before = stored()
+            for offset in [3 << 20, 3 << 20 + count, 2 << 20 + 2 * count] {
+                let got = try read(offset).result()
+                #expect(got == Array(expected[offset..<offset + count]), "at \(offset)")
+            }
+            #expect(stored() == before)
+            let last = try read(5 << 20)
+            #expect(last.result(within: 2) == nil)
+            unlock()
+            #expect(last.result() == Array(expected[5 << 20..<5 << 20 + count]))
+            let isStored = try blockUntil { stored() == before + 2 }
+            #expect(isStored)
+        }
+        #expect(try contents(directory("large/model.safetensors")) == expected)
+        #expect(try empty("verify").status == 0)
+
+        // An evicted shard has a digest of its own.
+        #expect(try empty("evict", "--down-to", "0").status == 0)
+        try whileLocked { read, unlock in
+            let before = stored()
+            for offset in [3 << 20, 5 << 20] {
+                let got = try read(offset).result()
+                #expect(got == Array(expected[offset..<offset + count]), "at \(offset)")
+            }
+            #expect(stored() == before)
+            unlock()
+            let isStored = try blockUntil { stored() == before + 2 }
+            #expect(isStored)
+        }
+        #expect(try empty("verify").status == 0)
+    }
+
     @Test("a removed blob without an origin is an error of the read, with its name in the log")
     func damage() throws {
         let mount = try mount()

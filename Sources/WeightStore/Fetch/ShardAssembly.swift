@@ -30,7 +30,7 @@ final class ShardAssembly: Sendable {
     /// - Parameter places: the shard's extents, in the order of its bytes.
     init(
         _ shard: ShardPlan.Shard, _ writer: ShardWriter, _ places: [ShardPlan.Place],
-        arrived: ShardPipeline.Arrived?,
+        arrived: ShardPipeline.Arrived? = nil,
         finished: @escaping ShardPipeline.Finished
     ) {
         let have = writer.have
