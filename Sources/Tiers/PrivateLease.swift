@@ -34,6 +34,7 @@ package final class PrivateLease: Sendable {
         let tensor = lease.tensors[index]
         precondition(0 <= range.lowerBound && range.upperBound <= tensor.entry.bytes, "\(range): not in the tensor")
         guard let memory = memory[index], let shard = tensor.shard else { return }
+        if range.count <= Self.smallBytes { return try memory.read(range, of: shard) }
         let reading = Reading(work ?? Work())
         lease.group.tier.pageReader.read(
             PageReader.Mapped(memory: memory, digest: shard.digest, blobBytes: shard.shardBytes), range, reading.work
@@ -42,10 +43,19 @@ package final class PrivateLease: Sendable {
     }
 }
 
-extension ShardGroup {
+extension PrivateLease {
     /// The bytes up to which tensors are read on the calling thread, even if its work has ended: as fast as a hit.
-    private static let smallBytes = 1 << 20
+    fileprivate static let smallBytes = 1 << 20
+}
 
+extension PrivateMapping {
+    /// Reads bytes into memory, on the calling thread.
+    fileprivate func read(_ range: Range<Int>, of shard: ResidentShard) throws {
+        try readBlob(shard.digest, bytes: shard.shardBytes) { () throws(FileError) in try populate(range) }
+    }
+}
+
+extension ShardGroup {
     /// Leases the tensors for a consumer that may write. Blocks.
     ///
     /// - Parameters:
@@ -53,12 +63,12 @@ extension ShardGroup {
     ///     page raises SIGBUS.
     ///   - work: cancelling it ends the call with `CancellationError`.
     package func leasePrivately(reads: Bool = true, _ work: Work? = nil) throws -> PrivateLease {
-        let isSmall = !reads || bytes <= Self.smallBytes
+        let isSmall = !reads || bytes <= PrivateLease.smallBytes
         if !isSmall { try work?.check() }
         let lease = try unmapped().leaseBlocking(work)
         let memory =
             try isSmall
-            ? lease.tensors.map { try tier.privateMemory(of: $0, reads: reads) }
+            ? tier.privateMemory(of: lease.tensors, reads: reads)
             : tier.privateMemory(of: lease.tensors, work ?? Work())
         return PrivateLease(lease, memory)
     }
@@ -91,12 +101,15 @@ extension MemoryTier {
         try PrivateMapping(path: path(shard.digest), digest: shard.digest, bytes: shard.shardBytes, range: range)
     }
 
-    /// Maps a tensor, and reads its bytes on the calling thread.
-    fileprivate func privateMemory(of tensor: LeasedTensor, reads: Bool) throws -> PrivateMapping? {
-        let memory = try privateMapping(of: tensor)
-        guard reads, let memory, let shard = tensor.shard else { return memory }
-        try memory.readBlob(shard.digest, bytes: shard.shardBytes) { () throws(FileError) in
-            try memory.populate(0..<memory.count)
+    /// Maps tensors.
+    ///
+    /// - Parameter reads: whether their bytes are read, on the calling thread.
+    fileprivate func privateMemory(of tensors: [LeasedTensor], reads: Bool) throws -> [PrivateMapping?] {
+        var memory = [PrivateMapping?](repeating: nil, count: tensors.count)
+        for run in PrivateRun.all(tensors) {
+            let mapped = try privateMapping(of: run.range, in: run.shard)
+            if reads { try mapped.read(0..<mapped.count, of: run.shard) }
+            for (index, part) in run.mapped(mapped) { memory[index] = part }
         }
         return memory
     }
@@ -114,9 +127,9 @@ extension MemoryTier {
                         try work.check()
                         if reading.hasFailed { break }
                         let mapped = try privateMapping(of: run.range, in: run.shard)
-                        let parts = run.parts.map { PrivateMapping($0.range, of: mapped) }
+                        let parts = run.mapped(mapped)
                         memory.value.withLock { memory in
-                            for (part, place) in zip(parts, run.parts) { memory[place.index] = part }
+                            for (index, part) in parts { memory[index] = part }
                         }
                         reading.begin()
                         let blob = PageReader.Mapped(

@@ -1,3 +1,4 @@
+import Files
 import Support
 
 /// Tensors that are neighbours in a shard, for which one mapping is made: a model of experts has more tensors than a process
@@ -35,6 +36,14 @@ struct PrivateRun: Sendable {
         parts.append((index, start..<start + place.count))
         range = range.lowerBound..<place.upperBound
         return true
+    }
+
+    /// The memory of each tensor.
+    ///
+    /// - Parameter whole: that of the run.
+    func mapped(_ whole: PrivateMapping) -> [(index: Int, memory: PrivateMapping)] {
+        if parts.count == 1 { return [(parts[0].index, whole)] }
+        return parts.map { ($0.index, PrivateMapping($0.range, of: whole)) }
     }
 
     /// The runs of tensors, in the order of their first tensors. Tensors of zero bytes are in none.

@@ -32,6 +32,7 @@ extension RevisionView.Part: CustomStringConvertible {
         case .tensor(let name): ByteText(entry.name) == name
         case .tensorOfFile(let name, let file): ByteText(entry.name) == name && ByteText(entry.file) == file
         case .file(let file): ByteText(entry.file) == file
+        case .shard(let digest, let file): entry.shard == digest && ByteText(entry.file) == file
         }
     }
 
@@ -40,7 +41,7 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .expert(_, let expert): expert...expert
         case .experts(_, let experts): experts
-        case .all, .rest, .layers, .stackLayer, .withExperts, .nonExperts, .tensor, .tensorOfFile, .file: nil
+        case .all, .rest, .layers, .stackLayer, .withExperts, .nonExperts, .tensor, .tensorOfFile, .file, .shard: nil
         }
     }
 
@@ -56,14 +57,14 @@ extension RevisionView.Part: CustomStringConvertible {
         switch self {
         case .layers(let range) where range.lowerBound == range.upperBound: range.lowerBound
         case .withExperts(_, let range?) where range.lowerBound == range.upperBound: range.lowerBound
-        case .all, .rest, .layers, .withExperts, .tensor, .tensorOfFile, .file: nil
+        case .all, .rest, .layers, .withExperts, .tensor, .tensorOfFile, .file, .shard: nil
         case .stackLayer(_, let layer), .expert(let layer, _), .experts(let layer, _), .nonExperts(let layer): layer
         }
     }
 
     package var kind: String {
         switch self {
-        case .all, .rest, .tensor, .tensorOfFile, .file: "tensor"
+        case .all, .rest, .tensor, .tensorOfFile, .file, .shard: "tensor"
         case .layers, .stackLayer, .nonExperts: "layer"
         case .withExperts(_, let layers): layers == nil ? "tensor" : "layer"
         case .expert, .experts: "expert"
@@ -86,6 +87,7 @@ extension RevisionView.Part: CustomStringConvertible {
         case .tensor(let name): name.text
         case .tensorOfFile(let name, let file): "\(file) \(name)"
         case .file(let file): "(tensors of \(file))"
+        case .shard(let digest, let file): "(tensors of \(file) in shard \(digest.short))"
         }
     }
 }

@@ -26,6 +26,8 @@ package final class RevisionView: Sendable {
         case tensor(ByteText)
         case tensorOfFile(ByteText, file: ByteText)
         case file(ByteText)
+        /// The tensors of a file that lie in a shard.
+        case shard(ContentDigest, file: ByteText)
     }
 
     package let tier: MemoryTier
@@ -44,6 +46,8 @@ package final class RevisionView: Sendable {
     private let layers: [Int: Layer]
     /// The positions in `tensors`, by name.
     private let positionsByName = OnDemand<[ByteText: [Int]]>()
+    /// The positions in `tensors`, by shard.
+    private let positionsByShard = OnDemand<[ContentDigest: [Int]]>()
     private let parts = Mutex<[Part: ShardGroup]>([:])
     private let numbers = OnDemand<TensorNumbers>()
     private let hold: RevisionHold
@@ -166,10 +170,10 @@ package final class RevisionView: Sendable {
         case .layers(let layers): try check(layers: layers)
         case .withExperts(let experts, let layers): try check(layers: layers, experts: experts)
         case .experts(_, let experts): try check(experts: experts)
-        case .all, .rest, .stackLayer, .expert, .nonExperts, .tensor, .tensorOfFile, .file: break
+        case .all, .rest, .stackLayer, .expert, .nonExperts, .tensor, .tensorOfFile, .file, .shard: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
-        let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) }
+        let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) } ?? positions(in: part)
         let candidates = positions?.map { tensors[$0] } ?? tensors
         let wanted =
             part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }
@@ -187,6 +191,17 @@ package final class RevisionView: Sendable {
             parts[part] = group
             return group
         }
+    }
+
+    /// The part with the tensors of a file that lie in the same shard as one of them; that tensor alone if its bytes were never
+    /// fetched.
+    package func neighbours(of name: String, in file: String) -> Part {
+        let file = ByteText(file)
+        let position = named(ByteText(name)).first { ByteText(tensors[$0].entry.file) == file }
+        guard let digest = position.flatMap({ tensors[$0].entry.shard }) else {
+            return .tensorOfFile(ByteText(name), file: file)
+        }
+        return .shard(digest, file: file)
     }
 
     /// Whether the bytes of a tensor are on disk, in the file if it is not nil.
@@ -208,6 +223,18 @@ package final class RevisionView: Sendable {
         positionsByName.get {
             Dictionary(grouping: tensors.indices) { ByteText(tensors[$0].entry.name) }
         }[name] ?? []
+    }
+
+    /// The positions of the tensors in the shard of a part; nil for parts of other kinds.
+    private func positions(in part: Part) -> [Int]? {
+        guard case .shard(let digest, _) = part else { return nil }
+        return positionsByShard.get {
+            var positions: [ContentDigest: [Int]] = [:]
+            for (position, tensor) in tensors.enumerated() {
+                if let digest = tensor.entry.shard { positions[digest, default: []].append(position) }
+            }
+            return positions
+        }[digest] ?? []
     }
 
     /// The experts that a tensor stacks; nil if it is no such tensor.

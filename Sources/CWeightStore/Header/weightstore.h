@@ -430,7 +430,10 @@ weightstore_status weightstore_lease_share_tensors(
 
 enum {
     /* The bytes are read when they are accessed, and not by the call. A page that cannot be read raises SIGBUS then. */
-    WEIGHTSTORE_LEASE_LAZY = 1
+    WEIGHTSTORE_LEASE_LAZY = 1,
+    /* With the tensor come those of its file that lie in the same shard: for callers that lease many small tensors one by one.
+     * Without the other flag, all of them are read. */
+    WEIGHTSTORE_LEASE_NEIGHBOURS = 2
 };
 
 /* Tensors in RAM for a consumer that may write: `data` of each is writable memory of its own. A page is shared with all

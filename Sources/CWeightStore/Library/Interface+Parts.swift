@@ -10,13 +10,17 @@ public func weightstore_lease_writable(
 ) -> weightstore_status {
     call {
         let revision = try Handles.all.find(revision, RevisionHandle.self)
-        guard flags & ~UInt32(WEIGHTSTORE_LEASE_LAZY) == 0 else {
-            throw CallError.argument("flags \(flags): must be 0 or WEIGHTSTORE_LEASE_LAZY")
+        let (lazy, neighbours) = (UInt32(WEIGHTSTORE_LEASE_LAZY), UInt32(WEIGHTSTORE_LEASE_NEIGHBOURS))
+        guard flags & ~(lazy | neighbours) == 0 else {
+            throw CallError.argument("flags \(flags): must be WEIGHTSTORE_LEASE_… combined, or 0")
+        }
+        guard flags & neighbours == 0 || (file != nil && name != nil) else {
+            throw CallError.argument("WEIGHTSTORE_LEASE_NEIGHBOURS: needs the name and the file of a tensor")
         }
         let target = try target(lease, "lease")
         let made = try revision.revision.leasePrivately(
-            file: try optionalText(file, "file"), tensor: try optionalText(name, "name"), reads: flags == 0,
-            work: CurrentWork.handle?.work)
+            file: try optionalText(file, "file"), tensor: try optionalText(name, "name"),
+            withNeighbours: flags & neighbours != 0, reads: flags & lazy == 0, work: CurrentWork.handle?.work)
         target.pointee = Handles.all.add(LeaseHandle(made, of: revision))
     }
 }

@@ -17,6 +17,7 @@ ABI = 1
 DLPACK_BYTES = 1
 DLPACK_PRIVATE = 2
 LEASE_LAZY = 1
+LEASE_NEIGHBOURS = 2
 
 
 class _Sized(Structure):

@@ -12,9 +12,10 @@ from . import _frameworks as frameworks
 from ._errors import ForkedError, NotFoundError, SafetensorError
 from ._forked import ForkedTensor
 from ._slices import SlicePlan
+from ._library import library
 from ._store import Lease, Revision, Store
 from ._store import shared_store as _store
-from ._tensors import TensorInfo, without_collection
+from ._tensors import TensorInfo, block, without_collection
 
 if TYPE_CHECKING:
     import numpy
@@ -40,6 +41,7 @@ class _Source:
         self.files = [file] if file is not None else _files_of_model(self.revision, subfolder)
         chosen = set(self.files)
         self.tensors: dict[str, TensorInfo] = {}
+        self._neighbours = _Neighbours()
         with without_collection():
             tensors = self.revision.tensors()
         for tensor in tensors:
@@ -61,6 +63,10 @@ class _Source:
                 return mapped
             self.revision.store._use_budget(*self._memory)
         if target.tier == "ram":
+            if target.is_writable and info.bytes < _Neighbours.most_bytes and self._process == os.getpid():
+                memory = self._neighbours.memory(self, info)
+                if memory is not None:
+                    return target.over_block(info, memory)
             # The lease ends with the tensor, which the frames of an exception may hold, too.
             return target.only(target.lease(self.revision, info.file, info.name), info)
         with target.lease(self.revision, info.file, info.name) as lease:
@@ -119,6 +125,56 @@ class _Source:
         return header
 
 
+class _Neighbours:
+    """Small tensors that are asked for one by one: a lease has all those of a shard, and each of them is handed out once. It
+    reads none of them."""
+
+    #: Tensors of fewer bytes are stored together with others.
+    most_bytes = 1 << 20
+    #: The most shards of which tensors are still to be handed out.
+    _most = 64
+
+    def __init__(self) -> None:
+        self._asked: set[tuple[str, str]] = set()
+        self._known: dict[tuple[str, str], list[TensorInfo]] | None = None
+        #: The index in the lease and the address of each tensor that was not handed out, by name.
+        self._leases: dict[tuple[str, str], tuple[Lease, dict[str, tuple[int, int]]]] = {}
+
+    def memory(self, source: _Source, info: TensorInfo) -> Any:
+        """The bytes of a tensor, which were read; None if it is to be leased alone: the first one of a shard, because it may
+        be the only one, and one that was handed out."""
+        if info.shard is None:
+            return None
+        key = info.file, info.shard
+        if key not in self._asked:
+            self._asked.add(key)
+            return None
+        known = self._leases.get(key) or self._lease(source, info, key)
+        lease, places = known
+        place = places.pop(info.name, None)
+        if not places:
+            self._leases.pop(key, None)
+        if place is None:
+            return None
+        library().lease_read(lease, place[0], 0, info.bytes)
+        return block(place[1], lease)
+
+    def _lease(
+            self, source: _Source, info: TensorInfo, key: tuple[str, str]) -> tuple[Lease, dict[str, tuple[int, int]]]:
+        if self._known is None:
+            found: dict[tuple[str, str], list[TensorInfo]] = {}
+            for tensor in source.tensors.values():
+                if tensor.shard is not None:
+                    found.setdefault((tensor.file, tensor.shard), []).append(tensor)
+            self._known = found
+        lease = source.revision.lease_writable(info.name, file=info.file, lazy=True, neighbours=True)
+        places = lease._places(self._known[key])
+        while len(self._leases) >= self._most:
+            self._leases.pop(next(iter(self._leases)), None)
+        self._leases[key] = lease, places
+        return lease, places
+
+
 def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[str]:
     """The files that make up the model, or a component of it."""
     found = revision.selected_files(subfolder)
@@ -169,7 +225,7 @@ class _Target:
 
     def lease(self, revision: Revision, file: str, name: str | None = None) -> Lease:
         """The tensors of a file, or one of them. PyTorch has no read-only tensors, so theirs can be written."""
-        if self.framework == "pt" and self.tier == "ram":
+        if self.is_writable and self.tier == "ram":
             return revision.lease_writable(name, file=file)
         if name is None:
             return revision.lease(file=file, tier=self.tier)
@@ -186,9 +242,17 @@ class _Target:
             return frameworks.numpy_arrays(lease, self.raw, known)
         return frameworks.torch_tensors(lease, self.raw, known)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether tensors in RAM can be written."""
+        return self.framework == "pt"
+
     def only(self, lease: Lease, info: TensorInfo) -> Any:
         """The only tensor of a lease in RAM, which holds the lease."""
-        memory = lease._block() if info.bytes else None
+        return self.over_block(info, lease._block() if info.bytes else None)
+
+    def over_block(self, info: TensorInfo, memory: Any) -> Any:
+        """A tensor over a block of memory, which holds its lease; None for zero bytes."""
         if self.framework == "np":
             return frameworks.numpy_over(info, memory, self.raw)
         return self._elsewhere(frameworks.torch_over(info, memory, self.raw))

@@ -552,7 +552,9 @@ class Revision(_Handle):
                 return descriptor.value, Location._from(location)
         raise NotFoundError(f"{self.name} {name}: no such tensor.", 4)
 
-    def lease_writable(self, name: str | None = None, *, file: str | None = None, lazy: bool = False) -> Lease:
+    def lease_writable(
+        self, name: str | None = None, *, file: str | None = None, lazy: bool = False, neighbours: bool = False
+    ) -> Lease:
         """Tensors in RAM for a consumer that may write: each in memory of its own, whose pages become private when they
         are written. Neither the store nor another tensor changes.
 
@@ -560,9 +562,10 @@ class Revision(_Handle):
             name: only the tensors of this name.
             file: only the tensors of this file.
             lazy: whether the bytes are read when they are accessed, and not now.
+            neighbours: whether the tensors of ``file`` that lie in the same shard as ``name`` are leased, too.
         """
         handle = Result("lease_release")
-        flags = c.LEASE_LAZY if lazy else 0
+        flags = (c.LEASE_LAZY if lazy else 0) | (c.LEASE_NEIGHBOURS if neighbours else 0)
         wait("lease_writable", self, optional(file), optional(name), flags, byref(handle))
         return Lease(handle, "ram", is_writable=True)
 
@@ -697,6 +700,17 @@ class Lease(_Handle):
     def _block(self) -> Any:
         """The memory of the first tensor in this process, which holds this lease."""
         return block(fill_pointers(library().lease_addresses, self, pointers(1))[0], self)
+
+    def _places(self, known: Sequence[TensorInfo]) -> dict[str, tuple[int, int]]:
+        """The index and the address of each tensor, by name.
+
+        Args:
+            known: the descriptions of all of them, in the order of :meth:`Revision.tensors`.
+        """
+        if len(known) != len(self):
+            known = [row.info for row in self._rows()]
+        places = fill_pointers(library().lease_addresses, self, pointers(len(known)))
+        return {info.name: (index, address) for index, (info, address) in enumerate(zip(known, places))}
 
     def _blocks(self, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
         """The memory of each tensor in this process, with a lease of its own; None for zero bytes.

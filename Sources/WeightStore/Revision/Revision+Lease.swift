@@ -155,16 +155,19 @@ extension Revision {
     ///   - reads: whether the bytes are read now, and not when they are accessed.
     ///   - work: cancelling it ends the call with `CancellationError`.
     package func leasePrivately(
-        file: String? = nil, tensor name: String? = nil, reads: Bool = true, work: Work? = nil
+        file: String? = nil, tensor name: String? = nil, withNeighbours: Bool = false, reads: Bool = true,
+        work: Work? = nil
     ) throws -> PrivateLease {
+        let view = try view(in: .ram)
         let part: RevisionView.Part =
             switch (file, name) {
+            case (let file?, let name?) where withNeighbours: view.neighbours(of: name, in: file)
             case (nil, nil): .all
             case (let file?, nil): .file(ByteText(file))
             case (nil, let name?): .tensor(ByteText(name))
             case (let file?, let name?): .tensorOfFile(ByteText(name), file: ByteText(file))
             }
-        return try view(in: .ram).part(part, missWork(within: work)).leasePrivately(reads: reads, work)
+        return try view.part(part, missWork(within: work)).leasePrivately(reads: reads, work)
     }
 
     /// Streams layers in order: while one is in use, the next ones are loaded.
