@@ -456,6 +456,25 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
         weightstore_tensor late = leased(lazy, 0);
         EXPECT(one.bytes == 0 || memcmp(late.data, one.data, one.bytes) == 0);
         OK(weightstore_lease_release(lazy));
+        /* The tensors of the same shard, in the order of all. */
+        FAILS(WEIGHTSTORE_INVALID_ARGUMENT,
+              weightstore_lease_writable(revision, NULL, one.name, WEIGHTSTORE_LEASE_NEIGHBOURS, &lazy));
+        OK(weightstore_lease_writable(
+            revision, one.file, one.name, WEIGHTSTORE_LEASE_NEIGHBOURS | WEIGHTSTORE_LEASE_LAZY, &lazy));
+        weightstore_lease_info near = {sizeof near};
+        OK(weightstore_lease_describe(lazy, &near));
+        size_t found = 0;
+        for (size_t j = 0; j < count; j++) {
+            const char *shard = known[i].shard;
+            if (i != j && (shard == NULL || known[j].shard == NULL || strcmp(known[j].shard, shard) != 0)) continue;
+            if (strcmp(known[j].file, one.file) != 0) continue;
+            EXPECT(found < near.tensors && strcmp(leased(lazy, found).name, known[j].name) == 0);
+            OK(weightstore_lease_read(lazy, found, 0, known[j].bytes));
+            EXPECT(known[j].bytes == 0 || memcmp(leased(lazy, found).data, read[j].data, known[j].bytes) == 0);
+            found++;
+        }
+        EXPECT(found == near.tensors);
+        OK(weightstore_lease_release(lazy));
         free(bytes);
     }
     /* Writable memory is that of one tensor, its own lease holds it, and the store does not change. */

@@ -1776,20 +1776,57 @@ class Torch(unittest.TestCase):
             np.testing.assert_array_equal(lease[name].numpy(), expected)
             self.assertFalse(np.from_dlpack(lease[name]).flags.writeable)
 
-    def test_small_neighbours_are_parts_of_one_mapping_and_have_their_own_bytes(self):
+    def neighbours(self, name):
         import safetensors.torch
         import torch
 
-        expected = {f"layers.{layer}.{number}": torch.full((64, 64), layer * 100 + number, dtype=torch.float32)
-                    for layer in range(2) for number in range(100)}
+        tensors = {f"layers.{layer}.{number}": torch.full((64, 64), layer * 100 + number, dtype=torch.float32)
+                   for layer in range(2) for number in range(100)}
         # A layer with the same bytes, which the store keeps once.
-        expected |= {f"layers.2.{number}": expected[f"layers.1.{number}"].clone() for number in range(100)}
-        imported("test/neighbours", lambda path: safetensors.torch.save_file(expected, path + "/model.safetensors"))
+        tensors |= {f"layers.2.{number}": tensors[f"layers.1.{number}"].clone() for number in range(100)}
+        imported(name, lambda path: safetensors.torch.save_file(tensors, path + "/model.safetensors"))
+        return tensors
 
-        tensors = weightstore.load_file("test/neighbours", store=STORE)
+    def writable_mappings(self):
         with open("/proc/self/maps") as maps:
             places = [line.split()[0].split("-") for line in maps if STORE + "/blobs/" in line and " rw-p " in line]
-        ranges = [range(int(start, 16), int(end, 16)) for start, end in places]
+        return [range(int(start, 16), int(end, 16)) for start, end in places]
+
+    def test_small_tensors_one_by_one_come_with_their_neighbours_and_have_their_own_bytes(self):
+        import torch
+
+        expected = self.neighbours("test/singly")
+        with weightstore.open(STORE) as store:
+            file = weightstore.safe_open("test/singly", "pt", store=store)
+            # The order is not that of the shards.
+            tensors = {name: file.get_tensor(name) for name in reversed(file.keys())}
+            ranges = self.writable_mappings()
+            self.assertLess(len(ranges), 30)
+            mapped = sum(any(tensor.data_ptr() in one for one in ranges) for tensor in tensors.values())
+            # The first of each shard is alone.
+            self.assertGreater(mapped, 280)
+            for number, (name, tensor) in enumerate(tensors.items()):
+                self.assertTrue(torch.equal(tensor, expected[name]), name)
+            for number, tensor in enumerate(tensors.values()):
+                tensor.fill_(-number)
+            for number, (name, tensor) in enumerate(tensors.items()):
+                self.assertTrue(torch.equal(tensor, torch.full((64, 64), float(-number))), name)
+                self.assertTrue(torch.equal(file.get_tensor(name), expected[name]), name)
+            one = tensors["layers.1.7"]
+            del tensor, tensors, file
+            gc.collect()
+            self.assertTrue(torch.equal(one, torch.full_like(one, float(one[0, 0]))))
+            self.assertGreater(store.statistics("ram").leased, 0)
+            del one
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, 0)
+
+    def test_small_neighbours_are_parts_of_one_mapping_and_have_their_own_bytes(self):
+        import torch
+
+        expected = self.neighbours("test/neighbours")
+        tensors = weightstore.load_file("test/neighbours", store=STORE)
+        ranges = self.writable_mappings()
         self.assertLess(len(ranges), 30)
         for name, tensor in tensors.items():
             self.assertTrue(any(tensor.data_ptr() in one for one in ranges), name)
