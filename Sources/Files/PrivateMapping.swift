@@ -67,6 +67,9 @@ package final class PrivateMapping: MappedMemory {
         lead = 0
     }
 
+    /// The same for all values that share one memory.
+    package var memory: ObjectIdentifier { ObjectIdentifier(whole ?? self) }
+
     private static func copy(
         _ file: borrowing FileDescriptor, from offset: Int, bytes: Int
     ) throws(FileError) -> UnsafeMutableRawPointer {

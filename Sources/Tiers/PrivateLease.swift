@@ -24,6 +24,10 @@ package final class PrivateLease: Sendable {
         PrivateLease(lease.share(lease.tensors[index]), [memory[index]])
     }
 
+    /// The same for tensors that share one memory, so that a lease on one of them keeps the bytes of all; nil for a tensor of zero
+    /// bytes.
+    package func memory(of index: Int) -> ObjectIdentifier? { memory[index]?.memory }
+
     /// Reads a range of a tensor's bytes, of a lease that has not read them. Blocks.
     ///
     /// - Parameters:

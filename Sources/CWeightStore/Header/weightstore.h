@@ -408,7 +408,8 @@ weightstore_status weightstore_lease_release(weightstore_lease *lease);
 /* One call for many tensors. */
 
 /* Tensors of the revision, `count` of them from index `first` on, as weightstore_tensor_at gives each. struct_size of the
- * first element of the array is the size of each. Equal strings in dtype, file and stack are one pointer. */
+ * first element of the array is the size of each. Equal strings in dtype, file, stack and shard are one pointer, and so are
+ * equal shapes. */
 weightstore_status weightstore_tensors(
     weightstore_revision *revision, size_t first, size_t count, weightstore_tensor *tensors);
 
@@ -424,6 +425,12 @@ weightstore_status weightstore_lease_addresses(
 /* A separate lease on each of the tensors, as weightstore_lease_share makes one: fills an array of handles, of which each
  * is to be released. */
 weightstore_status weightstore_lease_share_tensors(
+    weightstore_lease *lease, size_t first, size_t count, weightstore_lease **shared);
+
+/* As weightstore_lease_share_tensors, with fewer leases: tensors that are parts of one mapping, or of one shard, have the same
+ * handle. A lease keeps the bytes of all of its tensors, but describes only the first of them. Each handle is to be released
+ * once, however often it is in the array. */
+weightstore_status weightstore_lease_share_memory(
     weightstore_lease *lease, size_t first, size_t count, weightstore_lease **shared);
 
 /* ---- Writable memory, and parts of tensors ----------------------------------------------------------------------- */

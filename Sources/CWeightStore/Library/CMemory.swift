@@ -1,11 +1,14 @@
 import CWeightStoreHeader
 import Glibc
 import Support
+import WeightStore
 
 /// Strings and arrays in C's form, valid as long as the value lives. One owner fills it; afterwards it is only read.
 final class CMemory {
     private var blocks: [UnsafeMutableRawPointer] = []
     private var shared: [ByteText: UnsafePointer<CChar>] = [:]
+    private var digests: [ContentDigest: UnsafePointer<CChar>] = [:]
+    private var arrays: [[Int]: UnsafePointer<Int64>] = [:]
 
     deinit {
         for block in blocks { free(block) }
@@ -39,6 +42,24 @@ final class CMemory {
     }
 
     func sharedString(_ text: String?) -> UnsafePointer<CChar>? { text.map { sharedString($0) } }
+
+    /// A digest in hexadecimal. Equal ones are one pointer.
+    func sharedString(_ digest: ContentDigest) -> UnsafePointer<CChar> {
+        if let known = digests[digest] { return known }
+        let made = string(digest.hex)
+        digests[digest] = made
+        return made
+    }
+
+    /// An array that many structures have: equal ones are one pointer.
+    ///
+    /// - Returns: nil for no elements.
+    func sharedArray(_ elements: [Int]) -> UnsafePointer<Int64>? {
+        if let known = arrays[elements] { return known }
+        let made = array(elements).map { UnsafePointer($0) }
+        arrays[elements] = made
+        return made
+    }
 
     /// - Returns: nil for no elements.
     func array(_ elements: [Int]) -> UnsafeMutablePointer<Int64>? {

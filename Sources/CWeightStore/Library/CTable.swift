@@ -25,10 +25,10 @@ extension weightstore_tensor {
         layer = Int64(entry.layer ?? -1)
         expert = Int64(entry.expert ?? -1)
         rank = Int64(layout.shape.count)
-        shape = UnsafePointer(memory.array(layout.shape))
-        strides = UnsafePointer(layout.strides.flatMap { memory.array($0) })
+        shape = memory.sharedArray(layout.shape)
+        strides = layout.strides.flatMap { memory.sharedArray($0) }
         bytes = UInt64(clamping: entry.bytes)
-        shard = memory.string(entry.shard?.hex)
+        shard = entry.shard.map { memory.sharedString($0) }
         shard_offset = entry.shard == nil ? 0 : UInt64(clamping: entry.shardOffset)
     }
 }

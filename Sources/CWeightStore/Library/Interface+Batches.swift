@@ -61,6 +61,20 @@ public func weightstore_lease_addresses(
 }
 
 @c @implementation
+public func weightstore_lease_share_memory(
+    _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
+) -> weightstore_status {
+    var known: [ObjectIdentifier: OpaquePointer] = [:]
+    return fill(shared, "leases", lease, first, count) { lease, index in
+        guard let memory = lease.memory(ofTensor: index) else { return Handles.all.add(lease.share(index)) }
+        if let handle = known[memory] { return handle }
+        let handle = Handles.all.add(lease.share(index))
+        known[memory] = handle
+        return handle
+    }
+}
+
+@c @implementation
 public func weightstore_lease_share_tensors(
     _ lease: OpaquePointer?, _ first: Int, _ count: Int, _ shared: UnsafeMutablePointer<OpaquePointer?>?
 ) -> weightstore_status {

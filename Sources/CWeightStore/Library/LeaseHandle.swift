@@ -33,6 +33,12 @@ final class LeaseHandle: HandleValue {
         return LeaseHandle(lease.share(lease.tensors[index]), of: revision)
     }
 
+    /// The same for tensors of which one's lease keeps the bytes of all; nil for a tensor of zero bytes.
+    func memory(ofTensor index: Int) -> ObjectIdentifier? {
+        if let own { return own.memory(of: index) }
+        return lease.tensors[index].shard.map { ObjectIdentifier($0) }
+    }
+
     func tensors() throws -> [weightstore_tensor] {
         let formats = try revision.formats()
         let device = lease.tier.dlpackDevice

@@ -103,7 +103,7 @@ def numpy_view(info: TensorInfo, memory: memoryview) -> numpy.ndarray[Any, Any]:
 def numpy_arrays(
         lease: Lease, raw: bool = False,
         known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, numpy.ndarray[Any, Any]]]:
-    """Read-only arrays over the tensors of a lease in this process's memory, by name. Each has a lease of its own.
+    """Read-only arrays over the tensors of a lease in this process's memory, by name. Each holds a lease.
 
     Args:
         raw: quantized tensors as bytes.
@@ -158,7 +158,7 @@ def torch_tensor(tensor: LeasedTensor | ForkedTensor, raw: bool = False) -> torc
 def torch_tensors(
         lease: Lease, raw: bool = False,
         known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors over the memory of a lease, by name. Each has a lease and a storage of its own.
+    """Tensors over the memory of a lease, by name. Each has a storage of its own, which holds a lease.
 
     Their memory is that of the lease: it can be written only if the lease's can.
 

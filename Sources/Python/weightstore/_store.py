@@ -713,7 +713,7 @@ class Lease(_Handle):
         return {info.name: (index, address) for index, (info, address) in enumerate(zip(known, places))}
 
     def _blocks(self, known: Sequence[TensorInfo] | None = None) -> Iterator[tuple[TensorInfo, Any]]:
-        """The memory of each tensor in this process, with a lease of its own; None for zero bytes.
+        """The memory of each tensor in this process, with a lease that outlives this one; None for zero bytes.
 
         Args:
             known: the descriptions of all of them, in the order of :meth:`Revision.tensors`.
@@ -725,14 +725,15 @@ class Lease(_Handle):
         places = fill_pointers(library().lease_addresses, self, pointers(len(known)))
         handles = pointers(len(known))
         try:
-            holds = [_Hold(handle) for handle in fill_pointers(library().lease_share_tensors, self, handles)]
+            fill_pointers(library().lease_share_memory, self, handles)
+            holds = {handle: _Hold(handle) for handle in set(handles)}
         except BaseException:
             # Also those that a signal's exception left without an owner; 0 is none.
-            for handle in handles:
+            for handle in set(handles):
                 _Hold(handle or None)
             raise
-        for info, address, hold in zip(known, places, holds):
-            yield info, block(address, hold) if info.bytes else None
+        for info, address, handle in zip(known, places, handles):
+            yield info, block(address, holds[handle]) if info.bytes else None
 
     def read(self, index: int, offset: int, size: int) -> None:
         """Reads bytes of a tensor of a lazy lease into memory, so that accesses do not wait."""

@@ -65,13 +65,19 @@ def tensor_rows(fill: Callable[..., Any], handle: Any, count: int, first: int = 
             known[pointer] = text(string(pointer).value)
         return known[pointer]
 
+    shapes: dict[tuple[int, int], tuple[int, ...]] = {(0, 0): ()}
+
+    def shape_of(pointer: int, rank: int) -> tuple[int, ...]:
+        if (pointer, rank) not in shapes:
+            shapes[pointer, rank] = struct.unpack(f"@{rank}q", numbers(pointer, rank * 8))
+        return shapes[pointer, rank]
+
     rows = []
     for (_, name, dtype, file, stack, layer, expert, rank, shape, _, size, shard, data, kind, number,
          offset) in _ROW.iter_unpack(table):
         info = TensorInfo(
-            text(string(name).value), shared(dtype), struct.unpack(f"@{rank}q", numbers(shape, rank * 8)) if rank else (),
-            size, shared(file), shared(stack), layer if layer >= 0 else None, expert if expert >= 0 else None,
-            text(string(shard).value) if shard else None, offset)
+            text(string(name).value), shared(dtype), shape_of(shape, rank), size, shared(file), shared(stack),
+            layer if layer >= 0 else None, expert if expert >= 0 else None, shared(shard), offset)
         rows.append(TensorRow(info, data, (kind, number)))
     return rows
 

@@ -422,6 +422,21 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
     FAILS(WEIGHTSTORE_INVALID_ARGUMENT, weightstore_lease_writable(revision, NULL, NULL, 2, &own));
     OK(weightstore_lease_writable(revision, NULL, NULL, 0, &own));
     OK(weightstore_lease_tensors(own, 0, count, written));
+    /* One lease for each memory, and one for each tensor. */
+    OK(weightstore_lease_share_memory(own, 0, count, shared));
+    size_t leases = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t first = 0;
+        while (shared[first] != shared[i]) first++;
+        if (first < i) {
+            EXPECT(strcmp(known[first].shard, known[i].shard) == 0);
+            continue;
+        }
+        leases++;
+        EXPECT(known[i].bytes == 0 || leased(shared[i], 0).data == written[i].data);
+        OK(weightstore_lease_release(shared[i]));
+    }
+    EXPECT(leases < count);
     OK(weightstore_lease_share_tensors(own, 0, count, shared));
     const void **addresses = calloc(count, sizeof *addresses);
     OK(weightstore_lease_addresses(own, 0, count, addresses));
