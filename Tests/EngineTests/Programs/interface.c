@@ -476,7 +476,7 @@ static void check_batches(weightstore_store *store, weightstore_revision *revisi
               weightstore_lease_writable(revision, NULL, one.name, WEIGHTSTORE_LEASE_NEIGHBOURS, &lazy));
         OK(weightstore_lease_writable(
             revision, one.file, one.name, WEIGHTSTORE_LEASE_NEIGHBOURS | WEIGHTSTORE_LEASE_LAZY, &lazy));
-        weightstore_lease_info near = {sizeof near};
+        weightstore_lease_info near = {.struct_size = sizeof near};
         OK(weightstore_lease_describe(lazy, &near));
         size_t found = 0;
         for (size_t j = 0; j < count; j++) {
