@@ -190,8 +190,10 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
 
     /// Starts to write dirty pages without waiting, so that several files are written in parallel before they are
-    /// synced. `sync` reports its errors. The corresponding C function is `sync_file_range`.
-    package func startWriteback() { _ = clinux_start_writeback(raw) }
+    /// synced. The corresponding C function is `sync_file_range`.
+    ///
+    /// - Throws: the error of pages for which there is no place on the disk. ext4 drops these, and no sync reports it again.
+    func startWriteback() throws(FileError) { try retrying("sync_file_range", path) { clinux_start_writeback(raw) } }
 
     /// Writes dirty pages, waits for them and for writes that have begun, and throws if one has failed. The corresponding
     /// C function is `sync_file_range`, which makes no size and no place of a file durable.

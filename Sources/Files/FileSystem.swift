@@ -168,6 +168,12 @@ package enum FileSystem {
         [0xEF53, 0x5846_5342, 0x9123_683E].contains(clinux_file_system_type(path) & 0xFFFF_FFFF)
     }
 
+    /// Whether a failed write of a file's pages is recorded for each descriptor of it (`FileDescriptor.reportFailedWrite`):
+    /// where `syncFileSystem` is a whole sync, and on tmpfs, which writes to no disk. overlayfs records it for another file.
+    package static func recordsFailedWrites(_ path: String) -> Bool {
+        syncsAsAWhole(path) || clinux_file_system_type(path) & 0xFFFF_FFFF == 0x0102_1994
+    }
+
     /// Rejects file systems on which SQLite's WAL does not work because they share no memory between machines.
     ///
     /// ``FUSEFileSystem`` tells those of FUSE apart.

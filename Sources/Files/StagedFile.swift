@@ -16,6 +16,8 @@ package final class StagedFile: @unchecked Sendable {
     package private(set) var isKept: Bool
     /// Whether the bytes were synced since they were written.
     private var isDurable = false
+    /// The error of bytes that could not be submitted to the disk.
+    private(set) var writebackFailure: FileError?
     /// Whether the permissions of the file allow no writes. The open descriptor can still write it.
     private var isReadOnly: Bool
     /// Whether writes bypass the page cache.
@@ -104,8 +106,10 @@ package final class StagedFile: @unchecked Sendable {
         }
     }
 
-    /// Starts writing dirty pages to the disk, before `finish` waits for them.
-    package func startWriteback() { file.startWriteback() }
+    /// Starts writing dirty pages to the disk, before `finish` waits for them. `finish` throws its errors.
+    package func startWriteback() {
+        do throws(FileError) { try file.startWriteback() } catch { writebackFailure = writebackFailure ?? error }
+    }
 
     /// Makes the bytes durable: they survive a power cut. No writes may follow.
     ///
@@ -152,13 +156,19 @@ package final class StagedFile: @unchecked Sendable {
 
     /// Waits for the bytes of a file whose file system was synced, and writes those that it has left dirty.
     private func finishWriteback() throws(FileError) {
-        try notKeptIfFailed { () throws(FileError) in try file.finishWriteback() }
+        try notKeptIfFailed { () throws(FileError) in
+            if let writebackFailure { throw writebackFailure }
+            try file.finishWriteback()
+        }
         isDurable = true
     }
 
     private func sync() throws(FileError) {
         if isDurable { return }
-        try notKeptIfFailed { () throws(FileError) in try file.syncData() }
+        try notKeptIfFailed { () throws(FileError) in
+            if let writebackFailure { throw writebackFailure }
+            try file.syncData()
+        }
         isDurable = true
     }
 

@@ -3,12 +3,12 @@ import Synchronization
 
 /// A file that is complete, but not yet durable, for readers that need not wait for the disk. They read the page cache.
 ///
-/// If the disk refuses the bytes, the kernel may drop their pages, and a read then returns what the disk has instead. It records the
-/// failure before it drops a page, so a look at the record after a read shows whether the bytes were the written ones.
+/// If the disk fails to write the bytes, the kernel may drop their pages later, and a read then returns what the disk has
+/// instead. It records the failure when the write ends, before the pages can be dropped, so a look at the record after a read
+/// shows whether the bytes were the written ones.
 package final class UnsyncedFile: ProcessFile {
     private let file: FileDescriptor
-    /// The failure that the kernel has reported, which it does once. Locked while the kernel is asked, so that no reader is told of
-    /// none in between.
+    /// The failure. The kernel reports it once, so no other reader may ask meanwhile.
     private let failure = Mutex<FileError?>(nil)
 
     package var path: String { "/proc/self/fd/\(file.raw)" }
@@ -27,6 +27,15 @@ package final class UnsyncedFile: ProcessFile {
 }
 
 extension StagedFile {
-    /// The bytes as they are now, under whatever name the file gets.
-    package func unsynced() throws(FileError) -> UnsyncedFile { try UnsyncedFile(path) }
+    /// The bytes as they are now, under whatever name the file gets. All of them are submitted to the disk first, so that none
+    /// lacks a place there.
+    ///
+    /// - Returns: nil on a file system of which it is not known that it records failures.
+    /// - Throws: the error of the submission.
+    package func unsynced() throws(FileError) -> UnsyncedFile? {
+        guard FileSystem.recordsFailedWrites(path) else { return nil }
+        startWriteback()
+        if let writebackFailure { throw writebackFailure }
+        return try UnsyncedFile(path)
+    }
 }

@@ -54,12 +54,13 @@ extension MountServer {
         // Logged with the read that has failed.
         if file.hasFailed { return reply.fail(EIO) }
         answerLater(reply, "\(file.name), bytes from \(range.lowerBound)", for: file) { [self, lost] work in
-            try file.fetch(range, after: lost, work) { [self] read in
+            try file.fetch(range, after: lost, work) { [self] bytes in
                 let buffer = Buffer(bytes: range.count)
-                try read(buffer.writableBytes(range.count))
+                guard try bytes(buffer.writableBytes(range.count)) else { return false }
                 if pending.remove(reply.unique) { reply.send(buffer.bytes(range.count)) }
+                return true
             }
-            // Only now: reading ahead fetches what follows, which would delay the bytes for which the reader waits.
+            // Only when they are stored: reading ahead fetches what follows, which would delay them.
             if let ahead { readAhead(ahead, of: handle) }
         }
     }

@@ -173,16 +173,17 @@ final class MountServer: Sendable {
             do {
                 try request.work.check()
                 try body(request.work)
-            } catch is CancellationError where request.isLate {
-                file?.noteFailure()
-                logger.error("\(name): was not answered within \(Quantity.seconds(timeoutSeconds))")
-                if pending.remove(reply.unique) { reply.fail(EIO) }
             } catch {
-                if !(error is CancellationError) { file?.noteFailure() }
-                if pending.remove(reply.unique) {
-                    fail(reply, error, name)
+                let isCancelled = error is CancellationError
+                if !pending.remove(reply.unique) {
+                    if !isCancelled { logger.error("\(name): was answered, but could not be stored: \(error)") }
+                } else if isCancelled && request.isLate {
+                    file?.noteFailure()
+                    logger.error("\(name): was not answered within \(Quantity.seconds(timeoutSeconds))")
+                    reply.fail(EIO)
                 } else {
-                    logger.error("\(name): was answered, and then not stored: \(error)")
+                    if !isCancelled { file?.noteFailure() }
+                    fail(reply, error, name)
                 }
             }
             pending.remove(reply.unique)
@@ -200,7 +201,7 @@ final class MountServer: Sendable {
         file.enqueue(
             { [logger] in
                 do {
-                    try file.fetch(range, after: nil, work) { _ in }
+                    try file.fetch(range, after: nil, work) { _ in false }
                 } catch {
                     // The read of these bytes reports it again.
                     if !work.isCancelled { logger.debug("\(file.name): \(error)") }

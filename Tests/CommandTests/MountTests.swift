@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Glibc
 import Support
@@ -313,67 +314,141 @@ struct MountTests {
         }
     }
 
-    @Test("bytes that have arrived are read before they are stored, unless they complete a file, whose digest is checked first")
-    func arrived() throws {
+    /// A model of three tensors of 2 MiB, which is read through a mount of an empty store with an upstream.
+    private struct Upstream {
+        static let count = 64 << 10
+        let expected: [UInt8]
+        let server: ServeProcess
+        let empty: Tool
+
+        var stored: Int { TemporaryDirectory.files(below: empty.store + "/blobs").count }
+
+        func bytes(_ offset: Int) -> [UInt8] { Array(expected[offset..<offset + Self.count]) }
+
+        /// Keeps all changes of the catalog from being committed until the descriptor is closed.
+        func lock() throws -> Int32 {
+            let lock = open(empty.store + "/write.lock", O_RDWR)
+            try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
+            return lock
+        }
+    }
+
+    private func upstream() throws -> Upstream {
         var model = TestModel(layers: 0)
         model.tensors = (0..<3).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [2 << 20]) }
         try model.write(to: directory("large"))
         #expect(try tool("import", directory("large"), "--name", "org/large").status == 0)
-        let expected = try contents(directory("large/model.safetensors"))
-        let server = try ServeProcess(tool.store, log: directory("serve-log"))
-        let empty = Tool(store: directory("empty"))
-        let count = 64 << 10
-        func stored() -> Int { TemporaryDirectory.files(below: empty.store + "/blobs").count }
+        return try Upstream(
+            expected: contents(directory("large/model.safetensors")),
+            server: ServeProcess(tool.store, log: directory("serve-log")), empty: Tool(store: directory("empty")))
+    }
 
-        /// Reads a mounted file while no change of the catalog can be committed.
-        func whileLocked(_ body: (_ read: (Int) throws -> Read, _ unlock: () -> Void) throws -> Void) throws {
-            let mount = try mount("--upstream", server.url, store: empty.store)
-            let file = open(mount("org/large/main/model.safetensors"), O_RDONLY)
-            try #require(file >= 0)
-            defer { close(file) }
-            try #require(posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0)
-            let read = { try Read(file, at: $0, count: count) }
-            // The pages at the front are in the shard of the header and in the first tensor.
-            let front = try read(0).result()
-            #expect(front == Array(expected[..<count]))
-            let lock = open(empty.store + "/write.lock", O_RDWR)
-            try #require(lock >= 0 && flock(lock, LOCK_EX) == 0)
-            defer { close(lock) }
-            try body(read) { flock(lock, LOCK_UN) }
+    /// Opens the model's file without the kernel's read-ahead, and reads the pages at its front: they are in the shard of the
+    /// header and in the first tensor.
+    private func opened(_ mount: MountProcess, _ upstream: Upstream) throws -> Int32 {
+        let file = open(mount("org/large/main/model.safetensors"), O_RDONLY)
+        try #require(file >= 0 && posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM) == 0)
+        let front = try Read(file, at: 0, count: Upstream.count).result()
+        #expect(front == upstream.bytes(0))
+        return file
+    }
+
+    @Test(
+        "bytes that have arrived are read before they are stored, unless they complete a file, whose digest is checked first",
+        .enabled(if: FileSystem.recordsFailedWrites("/tmp"), "the file system of /tmp may not record failed writes"))
+    func arrived() throws {
+        let upstream = try upstream()
+        func whileLocked(_ body: (_ file: Int32, _ unlock: () -> Void) throws -> Void) throws {
+            let mount = try mount("--upstream", upstream.server.url, store: upstream.empty.store)
+            let file = try opened(mount, upstream)
+            let lock = try upstream.lock()
+            try body(file) { close(lock) }
+            close(file)
+            try expectEqual(mount("org/large/main"), directory("large"))
             mount.end()
         }
-
-        try whileLocked { read, unlock in
-            let before = stored()
-            for offset in [3 << 20, 3 << 20 + count, 2 << 20 + 2 * count] {
-                let got = try read(offset).result()
-                #expect(got == Array(expected[offset..<offset + count]), "at \(offset)")
-            }
-            #expect(stored() == before)
-            let last = try read(5 << 20)
+        try whileLocked { file, unlock in
+            let before = upstream.stored
+            // Reads that begin before the bytes arrive, and later ones.
+            let reads = try [3 << 20, 3 << 20 + Upstream.count].map { ($0, try Read(file, at: $0, count: Upstream.count)) }
+            for (offset, read) in reads { #expect(read.result() == upstream.bytes(offset), "at \(offset)") }
+            let later = try Read(file, at: 2 << 20 + 2 * Upstream.count, count: Upstream.count).result()
+            #expect(later == upstream.bytes(2 << 20 + 2 * Upstream.count))
+            #expect(upstream.stored == before)
+            let last = try Read(file, at: 5 << 20, count: Upstream.count)
             #expect(last.result(within: 2) == nil)
             unlock()
-            #expect(last.result() == Array(expected[5 << 20..<5 << 20 + count]))
-            let isStored = try blockUntil { stored() == before + 2 }
+            #expect(last.result() == upstream.bytes(5 << 20))
+            let isStored = try blockUntil { upstream.stored == before + 2 }
             #expect(isStored)
         }
-        #expect(try contents(directory("large/model.safetensors")) == expected)
-        #expect(try empty("verify").status == 0)
+        #expect(try upstream.empty("verify").status == 0)
 
         // An evicted shard has a digest of its own.
-        #expect(try empty("evict", "--down-to", "0").status == 0)
-        try whileLocked { read, unlock in
-            let before = stored()
+        #expect(try upstream.empty("evict", "--down-to", "0").status == 0)
+        try whileLocked { file, unlock in
+            let before = upstream.stored
             for offset in [3 << 20, 5 << 20] {
-                let got = try read(offset).result()
-                #expect(got == Array(expected[offset..<offset + count]), "at \(offset)")
+                let read = try Read(file, at: offset, count: Upstream.count).result()
+                #expect(read == upstream.bytes(offset), "at \(offset)")
             }
-            #expect(stored() == before)
+            #expect(upstream.stored == before)
             unlock()
-            let isStored = try blockUntil { stored() == before + 2 }
+            let isStored = try blockUntil { upstream.stored == before + 2 }
             #expect(isStored)
         }
-        #expect(try empty("verify").status == 0)
+        #expect(try upstream.empty("verify").status == 0)
+    }
+
+    /// The blob of a tensor, below `blobs`.
+    private func blob(ofTensor number: Int, _ upstream: Upstream) throws -> String {
+        let blobs = tool.store + "/blobs"
+        let tensor = upstream.expected.dropFirst(upstream.expected.count - (3 - number) * 2 << 20).prefix(2 << 20)
+        return try #require(
+            TemporaryDirectory.files(below: blobs).first { name in
+                try contents("\(blobs)/\(name)").elementsEqual(tensor)
+            })
+    }
+
+    @Test("the last shard of a file whose digest is wrong is not read")
+    func wrongDigest() throws {
+        let upstream = try upstream()
+        let damaged = try tool.store + "/blobs/" + blob(ofTensor: 1, upstream)
+        #expect(chmod(damaged, 0o644) == 0)
+        let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: damaged))
+        try handle.write(contentsOf: [upstream.expected[upstream.expected.count - 4 << 20] ^ 1])
+        try handle.close()
+        let mount = try mount("--upstream", upstream.server.url, store: upstream.empty.store)
+        let file = try opened(mount, upstream)
+        defer { close(file) }
+        let middle = try Read(file, at: 3 << 20, count: Upstream.count).result()
+        #expect(middle == upstream.bytes(3 << 20))
+        let last = try Read(file, at: 5 << 20, count: Upstream.count).result()
+        #expect(last == [])
+        #expect(mount.logText.contains("SHA-256"), "\(mount.logText)")
+    }
+
+    @Test(
+        "after bytes that were read could not be stored, others are read when they are stored",
+        .enabled(if: FileSystem.recordsFailedWrites("/tmp"), "the file system of /tmp may not record failed writes"))
+    func notStored() throws {
+        let upstream = try upstream()
+        let mount = try mount("--upstream", upstream.server.url, store: upstream.empty.store)
+        let file = try opened(mount, upstream)
+        defer { close(file) }
+        // In place of the blob's directory.
+        let place = try upstream.empty.store + "/blobs/" + blob(ofTensor: 1, upstream).prefix(2)
+        try FileManager.default.removeItem(atPath: place)
+        try Data().write(to: URL(fileURLWithPath: place))
+        let first = try Read(file, at: 3 << 20, count: Upstream.count).result()
+        #expect(first == upstream.bytes(3 << 20))
+        let isReported = try blockUntil { mount.logText.contains("was answered, but could not be stored") }
+        #expect(isReported, "\(mount.logText)")
+        let lock = try upstream.lock()
+        let second = try Read(file, at: 5 << 20, count: Upstream.count)
+        #expect(second.result(within: 2) == nil)
+        close(lock)
+        #expect(second.result() == upstream.bytes(5 << 20))
     }
 
     @Test("a removed blob without an origin is an error of the read, with its name in the log")

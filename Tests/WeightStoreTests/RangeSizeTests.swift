@@ -32,5 +32,10 @@ struct RangeSizeTests {
         #expect(size(latency: 1, rate: 125, isAwaited: true) == 1 << 20)
         #expect(size(latency: 100, rate: 1000, isAwaited: true) == 4 << 20)
         #expect(size(latency: 20, rate: 1, isAwaited: true) == 256 << 10)
+        // The bytes of a short range, or of one that was fetched before, take no time.
+        let short = RangeSize(atMost: 4 << 20, isAwaited: true)
+        short.adapt(to: .zero, requestedAt: 1 << 20, isFull: false)
+        for size in [1, 2, 4] { short.adapt(to: .milliseconds(100 + size), requestedAt: size << 20) }
+        #expect(short.bytes == 4 << 20)
     }
 }

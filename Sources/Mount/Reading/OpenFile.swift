@@ -26,23 +26,11 @@ final class OpenFile: Sendable {
         var fetched: [StoredBytes] = []
         /// Shards that are being stored.
         var arrived: [ArrivedBytes] = []
+        /// The reads that wait for a fetch.
+        var waiting: [WaitingRead] = []
         /// The end of the time in which reads of absent bytes fail.
         var failureEnd: ContinuousClock.Instant?
         var fetches = FetchOrder()
-    }
-
-    /// The bytes of a shard that has arrived, and is being stored.
-    private final class ArrivedBytes: Sendable {
-        let bytes: StoredBytes
-        /// What was read of them.
-        let used = Mutex<[StoredBytes.UsedBlob]>([])
-
-        init(_ bytes: StoredBytes) { self.bytes = bytes }
-
-        func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
-            _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
-            used.withLock { $0 += bytes.blobs(in: range) }
-        }
     }
 
     let entry: FileEntry
@@ -64,15 +52,7 @@ final class OpenFile: Sendable {
     /// - Returns: false if some of them must be fetched.
     /// - Throws: ``StorageError`` for a blob that is missing or damaged: it must be fetched, too.
     func read(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
-        if let arrived = state.withLock({ $0.arrived.first { $0.bytes.range.contains(range) } }) {
-            do {
-                try arrived.read(range, into: buffer)
-                return true
-            } catch {
-                // They are fetched again, when the fetch that could not store them has ended.
-                state.withLock { $0.arrived.removeAll { $0 === arrived } }
-            }
-        }
+        if try readArrived(range, into: buffer) { return true }
         var offset = range.lowerBound
         while offset < range.upperBound {
             let index = offset / Self.partBytes
@@ -151,41 +131,63 @@ final class OpenFile: Sendable {
     /// - Parameters:
     ///   - lost: the error of a read that found a blob missing or damaged.
     ///   - work: cancelling it ends the fetch.
-    ///   - answer: called once, unless the call throws before, with bytes that include the range: as soon as they are there, which
+    ///   - answer: called once, unless the call throws, with a function that reads the range: as soon as its bytes are there, which
     ///     may be before they are stored, and on another thread.
     func fetch(
-        _ range: Range<Int>, after lost: StorageError?, _ work: Work,
-        answer: @escaping @Sendable (_ read: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Void
+        _ range: Range<Int>, after lost: StorageError?, _ work: Work, answer: @escaping WaitingRead.Answer
     ) throws {
-        let early = Mutex<(bytes: ArrivedBytes?, isAnswered: Bool)>((nil, false))
-        // The pages of what is being written cannot be dropped before.
-        defer { early.withLock { $0.bytes }.map(store) }
+        let waiting = WaitingRead(range, answer)
+        // It may have arrived while the request had no turn.
+        if try waiting.end({ buffer in try readArrived(range, into: buffer) }) { return }
+        state.withLock { $0.waiting.append(waiting) }
+        defer { state.withLock { $0.waiting.removeAll { $0 === waiting } } }
+        let arrived = Mutex<ArrivedBytes?>(nil)
+        defer { if let arrived = arrived.withLock({ $0 }) { retire(arrived) } }
         let bytes = try revision.fetchedBytes(
             of: entry, in: range, continuing: true, after: lost, recovers: true, work: work
         ) { [self] bytes in
-            // Another origin may send them again, after a failure to store them.
-            guard early.withLock({ $0.bytes == nil }) else { return }
-            let arrived = ArrivedBytes(bytes)
-            state.withLock { $0.arrived.append(arrived) }
-            let isAnswered = (try? answer { try arrived.read(range, into: $0) }) != nil
-            early.withLock { $0 = (arrived, isAnswered) }
+            let found = ArrivedBytes(bytes)
+            arrived.withLock { $0 = found }
+            let readers = state.withLock { state in
+                state.arrived.append(found)
+                return state.waiting.filter { bytes.range.contains($0.range) }
+            }
+            for reader in readers {
+                // One that cannot be answered now waits until the bytes are stored.
+                _ = try? reader.end { buffer in try readArrived(reader.range, into: buffer) }
+            }
         }
         bytes.readBlobsAhead(atMost: ReadStream.distance)
         state.withLock { state in
             state.fetched.insert(bytes, at: 0)
             if state.fetched.count > Self.mostPassed { state.fetched.removeLast() }
         }
-        if early.withLock({ $0.isAnswered }) { return }
-        try answer { buffer in
+        try waiting.end { buffer in
             _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
+            noteUse(bytes.blobs(in: range))
+            return true
         }
-        noteUse(bytes.blobs(in: range))
     }
 
-    /// The bytes of a shard are read from the store from now on.
-    private func store(_ arrived: ArrivedBytes) {
+    /// Fills a buffer with bytes that have arrived, and are being stored.
+    ///
+    /// - Returns: false if there are none, or they cannot be read.
+    private func readArrived(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
+        guard let arrived = state.withLock({ $0.arrived.first { $0.bytes.range.contains(range) } }) else { return false }
+        do {
+            noteUse(try arrived.read(range, into: buffer))
+            return true
+        } catch {
+            // They are fetched again, when the fetch that could not store them has ended.
+            state.withLock { $0.arrived.removeAll { $0 === arrived } }
+            return false
+        }
+    }
+
+    /// Bytes that had arrived are read from the store from now on.
+    private func retire(_ arrived: ArrivedBytes) {
         state.withLock { $0.arrived.removeAll { $0 === arrived } }
-        noteUse(arrived.used.withLock { $0 })
+        noteUse(arrived.retire())
     }
 
     /// Notes that a fetch has failed.

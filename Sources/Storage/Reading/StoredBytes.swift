@@ -51,16 +51,16 @@ package final class StoredBytes: Sendable {
         let digest: ContentDigest
         let file: FileDescriptor
         /// What has the bytes instead of the store.
-        let other: (any ProcessFile)?
+        let substitute: (any ProcessFile)?
 
         /// - Parameters:
-        ///   - other: has the bytes instead of the run's blob.
+        ///   - substitute: has the bytes instead of the run's blob.
         ///   - readsAhead: whether the kernel reads ahead.
-        init(_ run: Run, _ other: (any ProcessFile)? = nil, readsAhead: Bool) throws {
-            file = try FileDescriptor.blob(other?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
+        init(_ run: Run, _ substitute: (any ProcessFile)? = nil, readsAhead: Bool) throws {
+            file = try FileDescriptor.blob(substitute?.path ?? run.path, digest: run.digest, bytes: run.blobBytes)
             if !readsAhead { file.disableReadAhead() }
             digest = run.digest
-            self.other = other
+            self.substitute = substitute
         }
     }
 
@@ -76,11 +76,13 @@ package final class StoredBytes: Sendable {
     /// The range of the file, in bytes.
     package let range: Range<Int>
     let runs: [Run]
+    /// Whether all bytes are in the store.
+    package var isStored: Bool { substitutes.isEmpty }
     /// The open blobs, the most recently opened one first.
     private let open = Mutex<[OpenBlob]>([])
     private let hold: RevisionHold?
     /// What has the bytes of some of the runs instead of the store.
-    private let others: [ContentDigest: any ProcessFile]
+    private let substitutes: [ContentDigest: any ProcessFile]
     private let recovery: Recovery?
     /// Whether the kernel reads the blobs ahead.
     private let readsAhead: Bool
@@ -88,11 +90,11 @@ package final class StoredBytes: Sendable {
     /// - Parameters:
     ///   - runs: in file order, each behind the one before; they cover the range.
     ///   - hold: keeps the revision from removal as long as the value exists.
-    ///   - others: what has the bytes of a blob instead of the store, by the digest of its runs.
+    ///   - substitutes: what has the bytes of a blob instead of the store, by the digest of its runs.
     ///   - recovery: called when a read finds a blob missing or damaged. The read is then repeated once.
     /// - Throws: ``StorageError/catalogDamaged(path:message:)`` if the runs do not cover the range, or exceed their blobs.
     package init(
-        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, others: [ContentDigest: any ProcessFile] = [:],
+        _ range: Range<Int>, runs: [Run], hold: RevisionHold?, substitutes: [ContentDigest: any ProcessFile] = [:],
         recovery: Recovery? = nil
     ) throws(StorageError) {
         var end: Int?
@@ -110,7 +112,7 @@ package final class StoredBytes: Sendable {
         self.range = range
         self.runs = runs
         self.hold = hold
-        self.others = others
+        self.substitutes = substitutes
         readsAhead = true
     }
 
@@ -118,7 +120,7 @@ package final class StoredBytes: Sendable {
         self.range = range
         runs = all.runs
         hold = all.hold
-        others = all.others
+        substitutes = all.substitutes
         recovery = all.recovery
         self.readsAhead = readsAhead
     }
@@ -157,7 +159,7 @@ package final class StoredBytes: Sendable {
         let blob = try blob(of: run)
         do {
             let isWhole = try blob.file.read(at: run.blobOffset + start, into: piece) == piece.count
-            try blob.other?.requireTrueReads()
+            try blob.substitute?.requireTrueReads()
             if isWhole { return }
         } catch {
             throw StorageError.unreadable(error, run.path, run.digest, bytes: run.blobBytes)
@@ -170,7 +172,7 @@ package final class StoredBytes: Sendable {
         if let blob = open.withLock({ $0.first { $0.digest == run.digest } }) { return blob }
         let blob: OpenBlob
         do {
-            blob = try OpenBlob(run, others[run.digest], readsAhead: readsAhead)
+            blob = try OpenBlob(run, substitutes[run.digest], readsAhead: readsAhead)
         } catch StorageError.missing where hold?.isLeased == false {
             throw StorageError.removed(path: run.path, digest: run.digest)
         }

@@ -1,7 +1,7 @@
 import Files
 import Storage
 
-/// A shard of a pending file of which all bytes have arrived. It is not durable, and has no row.
+/// A shard of a pending file of which all bytes have arrived. It is neither durable nor in the catalog.
 struct ArrivedShard: Sendable {
     /// Receives a shard, on a thread that then makes it durable.
     typealias Receiver = @Sendable (ArrivedShard) -> Void
@@ -21,8 +21,13 @@ extension Store {
         let (file, partials) = (shard.file, PartialShards(store: path))
         let missing = try catalog.read { db in try PendingFile.missing(id, file.plan, db) }
         return try missing.contains { ordinal in
-            guard ordinal != shard.ordinal, let first = file.plan.places(of: ordinal).first else { return false }
-            return try !partials.isInUse(partials.path(of: file.key, at: first.offset))
+            guard ordinal != shard.ordinal, let first = file.plan.places(of: ordinal).first,
+                try !partials.isInUse(partials.path(of: file.key, at: first.offset))
+            else { return false }
+            // In this order: a fetch releases its partial file after its commit.
+            return try catalog.read { db in
+                try FileTable.isPending(id, db) && !ExtentTable.contains(id, offset: first.offset, db)
+            }
         }
     }
 }

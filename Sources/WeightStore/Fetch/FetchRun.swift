@@ -98,7 +98,9 @@ final class FetchRun: Sendable {
                 guard let job = try nextJob(atMost: size) else { return }
                 let start = ContinuousClock.now
                 try process(job, buffer)
-                rangeSize.adapt(to: ContinuousClock.now - start, requestedAt: size)
+                rangeSize.adapt(
+                    to: ContinuousClock.now - start, requestedAt: size,
+                    isFull: job.length == size && job.offset >= job.file.prefix.count)
             } catch {
                 failure.record(error)
                 return openShards.stop()

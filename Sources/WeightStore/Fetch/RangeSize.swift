@@ -39,9 +39,10 @@ final class RangeSize: Sendable {
     /// - Parameters:
     ///   - duration: how long the last range took.
     ///   - size: ``bytes`` when it was requested. Nothing changes if the size has changed since.
-    func adapt(to duration: Duration, requestedAt size: Int) {
+    ///   - isFull: whether the range had this size, and all of it was transferred. Others say nothing about the latency.
+    func adapt(to duration: Duration, requestedAt size: Int, isFull: Bool = true) {
         state.withLock { state in
-            guard size == state.bytes else { return }
+            guard size == state.bytes, isFull || !isAwaited else { return }
             if isAwaited, let half = state.half, duration > half * Self.faster {
                 state = State(bytes: size / 2, isLargest: true)
             } else if duration < .milliseconds(250), size < most, !state.isLargest {

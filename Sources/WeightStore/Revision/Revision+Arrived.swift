@@ -9,38 +9,43 @@ extension Revision {
 
     /// Passes on the bytes of a shard of a pending file, unless the file may be complete with them.
     func handOver(_ range: Range<Int>, of file: FileEntry, _ shard: ArrivedShard, _ arrived: Arrived) {
-        guard shard.file.id == file.id, (try? store.lacksOthers(than: shard)) == true else { return }
+        guard shard.file.id == file.id else { return }
         let path = store.blobs.path(shard.facts.digest)
         let runs = shard.file.plan.places(of: shard.ordinal).map { place in
             StoredBytes.Run(
                 offset: place.offset, length: place.extent.length, blobOffset: place.extent.shardOffset,
                 blobBytes: shard.facts.bytes, digest: shard.facts.digest, path: path)
         }
-        pass(runs.sorted { $0.offset < $1.offset }, around: range, shard.staged, to: arrived)
+        pass(runs.sorted { $0.offset < $1.offset }, around: range, shard.staged, to: arrived) {
+            try store.lacksOthers(than: shard)
+        }
     }
 
-    /// Passes on the bytes of an evicted shard.
+    /// Passes on the bytes of an evicted shard, which were compared with its digest.
     func handOver(
         _ range: Range<Int>, of file: FileEntry, in digest: ContentDigest, _ staged: StagedFile, _ arrived: Arrived
     ) {
+        // Without them, the reader gets the bytes when they are stored.
         guard let bytes = try? staged.count() else { return }
         let around =
             max(range.lowerBound.subtracting(saturating: bytes), 0)
             ..< min(range.upperBound.adding(saturating: bytes), file.bytes)
         guard let runs = try? stored(file, around).runs else { return }
-        pass(runs.filter { $0.digest == digest }, around: range, staged, to: arrived)
+        pass(runs.filter { $0.digest == digest }, around: range, staged, to: arrived) { true }
     }
 
-    /// Passes on the neighbours among the runs of a shard that include a range. If they do not, or the file cannot be opened, the
-    /// reader gets the bytes when they are stored.
+    /// Passes on the neighbours among the runs of a shard that include a range. If none do, or anything fails, the reader gets
+    /// the bytes when they are stored.
     private func pass(
-        _ runs: [StoredBytes.Run], around range: Range<Int>, _ staged: StagedFile, to arrived: Arrived
+        _ runs: [StoredBytes.Run], around range: Range<Int>, _ staged: StagedFile, to arrived: Arrived,
+        if isAllowed: () throws -> Bool
     ) {
         let neighbours = StoredBytes.Run.neighbours(in: runs, around: range.lowerBound)
-        guard let first = neighbours.first, let last = neighbours.last, let file = try? staged.unsynced() else { return }
+        guard let first = neighbours.first, let last = neighbours.last else { return }
         let all = first.offset..<last.offset.adding(saturating: last.length)
-        guard all.lowerBound <= range.lowerBound, range.upperBound <= all.upperBound,
-            let bytes = try? StoredBytes(all, runs: Array(neighbours), hold: hold, others: [first.digest: file])
+        guard all.lowerBound <= range.lowerBound, range.upperBound <= all.upperBound, store.handsOver.load(ordering: .relaxed),
+            (try? isAllowed()) == true, let file = (try? staged.unsynced()) ?? nil,
+            let bytes = try? StoredBytes(all, runs: Array(neighbours), hold: hold, substitutes: [first.digest: file])
         else { return }
         arrived(bytes)
     }

@@ -2,6 +2,7 @@ import Files
 import GRDB
 import Storage
 import Support
+import Synchronization
 
 extension Revision {
     private static let entryColumns = """
@@ -81,12 +82,35 @@ extension Revision {
     ///   - lost: the error of a read that found a blob missing or damaged; its shard is fetched again.
     ///   - recovers: whether a later read that finds a blob missing or damaged fetches it again; otherwise it throws.
     ///   - work: cancelling it ends the fetch, as ``Store/stopFetching()`` does.
-    ///   - arrived: receives bytes that include the range as soon as they have arrived and were checked, if they are those of one
-    ///     shard: before they are durable, and on another thread. Not called if the shard completes a file, whose digest is then
-    ///     compared first. If the call throws afterwards, the bytes are right, but not stored.
+    ///   - arrived: receives bytes that include the range, once, if they are those of one shard: as soon as they have arrived and,
+    ///     if the shard has a digest, were compared with it. They are not durable, and the thread is another one. Not called if the
+    ///     shard may complete a file, whose digest is then compared first, nor after a call in this process could not store what
+    ///     it had passed on: these bytes would never be compared with the digest of their file.
     package func fetchedBytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false, after lost: StorageError? = nil,
         recovers: Bool = false, work: Work?, arrived: Arrived? = nil
+    ) throws -> StoredBytes {
+        guard let arrived else { return try fetchDurably(file, range, continuing, after: lost, recovers, work, nil) }
+        let hasArrived = Shared(Mutex(false))
+        var isStored = false
+        defer {
+            if hasArrived.value.withLock({ $0 }), !isStored { store.handsOver.store(false, ordering: .relaxed) }
+        }
+        let bytes = try fetchDurably(file, range, continuing, after: lost, recovers, work) { bytes in
+            // Another origin may send them again, after a failure to store them.
+            let isFirst = hasArrived.value.withLock { hasArrived in
+                defer { hasArrived = true }
+                return !hasArrived
+            }
+            if isFirst { arrived(bytes) }
+        }
+        isStored = bytes.isStored
+        return bytes
+    }
+
+    private func fetchDurably(
+        _ file: FileEntry, _ range: Range<Int>, _ continuing: Bool, after lost: StorageError?, _ recovers: Bool,
+        _ work: Work?, _ arrived: Arrived?
     ) throws -> StoredBytes {
         let work = missWork(within: work)
         let fetched: FileEntry
@@ -119,7 +143,7 @@ extension Revision {
         countAccess(to: stored.shards, range, continuing)
         var recovery: StoredBytes.Recovery?
         if recovers { recovery = { [store] error in try store.recover(from: error, work) } }
-        return try StoredBytes(range, runs: stored.runs, hold: hold, others: passed, recovery: recovery)
+        return try StoredBytes(range, runs: stored.runs, hold: hold, substitutes: passed, recovery: recovery)
     }
 
     /// How often the missing shards of a range are fetched before the read fails.
@@ -163,7 +187,7 @@ extension Revision {
         let run = StoredBytes.Run(
             offset: range.lowerBound, length: range.count, blobOffset: 0, blobBytes: range.count, digest: file.digest,
             path: memory.path)
-        return try StoredBytes(range, runs: [run], hold: hold, others: [file.digest: memory])
+        return try StoredBytes(range, runs: [run], hold: hold, substitutes: [file.digest: memory])
     }
 
     /// The file, once its bytes in `range` have been fetched; some of their shards may have been evicted since.

@@ -48,6 +48,8 @@ public final class Store: Sendable {
     let background: BackgroundEviction
     let passing = PassedThrough()
     let fetches = RunningFetches()
+    /// Whether bytes that have arrived are read before they are durable.
+    let handsOver = Atomic<Bool>(true)
     /// The bytes of a group of shards that is fetched.
     let groupSize = RangeSize(atMost: ShardBatch.mostBytes)
     let statistics: StatisticsWriter
