@@ -333,7 +333,7 @@ struct MountTests {
         }
     }
 
-    private func upstream() throws -> Upstream {
+    private func upstreamOfLarge() throws -> Upstream {
         var model = TestModel(layers: 0)
         model.tensors = (0..<3).map { .init(name: "model.layers.\($0).weight", dtype: "U8", shape: [2 << 20]) }
         try model.write(to: directory("large"))
@@ -357,7 +357,7 @@ struct MountTests {
         "bytes that have arrived are read before they are stored, unless they complete a file, whose digest is checked first",
         .enabled(if: FileSystem.recordsFailedWrites("/tmp"), "the file system of /tmp may not record failed writes"))
     func arrived() throws {
-        let upstream = try upstream()
+        let upstream = try upstreamOfLarge()
         func whileLocked(_ body: (_ file: Int32, _ unlock: () -> Void) throws -> Void) throws {
             let mount = try mount("--upstream", upstream.server.url, store: upstream.empty.store)
             let file = try opened(mount, upstream)
@@ -412,8 +412,8 @@ struct MountTests {
 
     @Test("the last shard of a file whose digest is wrong is not read")
     func wrongDigest() throws {
-        let upstream = try upstream()
-        let damaged = try tool.store + "/blobs/" + blob(ofTensor: 1, upstream)
+        let upstream = try upstreamOfLarge()
+        let damaged = try "\(tool.store)/blobs/\(blob(ofTensor: 1, upstream))"
         #expect(chmod(damaged, 0o644) == 0)
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: damaged))
         try handle.write(contentsOf: [upstream.expected[upstream.expected.count - 4 << 20] ^ 1])
@@ -432,12 +432,12 @@ struct MountTests {
         "after bytes that were read could not be stored, others are read when they are stored",
         .enabled(if: FileSystem.recordsFailedWrites("/tmp"), "the file system of /tmp may not record failed writes"))
     func notStored() throws {
-        let upstream = try upstream()
+        let upstream = try upstreamOfLarge()
         let mount = try mount("--upstream", upstream.server.url, store: upstream.empty.store)
         let file = try opened(mount, upstream)
         defer { close(file) }
         // In place of the blob's directory.
-        let place = try upstream.empty.store + "/blobs/" + blob(ofTensor: 1, upstream).prefix(2)
+        let place = try "\(upstream.empty.store)/blobs/\(blob(ofTensor: 1, upstream).prefix(2))"
         try FileManager.default.removeItem(atPath: place)
         try Data().write(to: URL(fileURLWithPath: place))
         let first = try Read(file, at: 3 << 20, count: Upstream.count).result()
