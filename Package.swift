@@ -193,7 +193,8 @@ let serviceTests: [Target] = [
     .testTarget(
         name: "CommandTests",
         dependencies: [
-            "TestSupport", "Files", "Support", "warm-engine", "Migrations", "Storage", "Tiers", "WeightStore", "Pictures",
+            "TestSupport", "Files", "Support", "warm-engine", "Migrations", "Storage", "Tiers", "WeightStore",
+            "Pictures",
             "Command",
             "DeviceMemory", .product(name: "GRDB", package: "GRDB.swift"),
         ]),

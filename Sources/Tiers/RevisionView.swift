@@ -173,7 +173,8 @@ package final class RevisionView: Sendable {
         case .all, .rest, .stackLayer, .expert, .nonExperts, .tensor, .tensorOfFile, .file, .shard: break
         }
         // A model has tens of thousands of experts, so the part of each is found among the tensors of its layer.
-        let positions = part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) } ?? positions(in: part)
+        let positions =
+            part.layer.flatMap { layers[$0]?.positions } ?? part.tensorName.map { named($0) } ?? positions(in: part)
         let candidates = positions?.map { tensors[$0] } ?? tensors
         let wanted =
             part == .all ? candidates : candidates.filter { part.contains($0.entry, stacked: stack(in: $0.entry)) }

@@ -370,7 +370,9 @@ struct MountTests {
         try whileLocked { file, unlock in
             let before = upstream.stored
             // Reads that begin before the bytes arrive, and later ones.
-            let reads = try [3 << 20, 3 << 20 + Upstream.count].map { ($0, try Read(file, at: $0, count: Upstream.count)) }
+            let reads = try [3 << 20, 3 << 20 + Upstream.count].map { offset in
+                (offset, try Read(file, at: offset, count: Upstream.count))
+            }
             for (offset, read) in reads { #expect(read.result() == upstream.bytes(offset), "at \(offset)") }
             let later = try Read(file, at: 2 << 20 + 2 * Upstream.count, count: Upstream.count).result()
             #expect(later == upstream.bytes(2 << 20 + 2 * Upstream.count))

@@ -163,7 +163,8 @@ final class OpenFile: Sendable {
             if state.fetched.count > Self.mostPassed { state.fetched.removeLast() }
         }
         try waiting.end { buffer in
-            _ = try bytes.read(at: range.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count]))
+            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<range.count])
+            _ = try bytes.read(at: range.lowerBound, into: piece)
             noteUse(bytes.blobs(in: range))
             return true
         }
@@ -173,7 +174,8 @@ final class OpenFile: Sendable {
     ///
     /// - Returns: false if there are none, or they cannot be read.
     private func readArrived(_ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
-        guard let arrived = state.withLock({ $0.arrived.first { $0.bytes.range.contains(range) } }) else { return false }
+        let found = state.withLock { state in state.arrived.first { $0.bytes.range.contains(range) } }
+        guard let arrived = found else { return false }
         do {
             noteUse(try arrived.read(range, into: buffer))
             return true

@@ -173,7 +173,8 @@ final class FetchRun: Sendable {
         let arrived = arrived.map { arrived in
             { arrived(ArrivedShard(file: file, ordinal: ordinal, facts: $0, staged: $1)) } as ShardPipeline.Arrived
         }
-        let assembly = ShardAssembly(shard, writer, places, arrived: arrived) { [committer, failure, openShards, open] result in
+        let assembly = ShardAssembly(shard, writer, places, arrived: arrived) {
+            [committer, failure, openShards, open] result in
             switch result {
             case .success(let (facts, staged)):
                 committer.add(.init(file: file, ordinal: ordinal, facts: facts, staged: staged))

@@ -28,8 +28,9 @@ extension Revision {
         // Without them, the reader gets the bytes when they are stored.
         guard let bytes = try? staged.count() else { return }
         let around =
-            max(range.lowerBound.subtracting(saturating: bytes), 0)
-            ..< min(range.upperBound.adding(saturating: bytes), file.bytes)
+            max(
+                range.lowerBound.subtracting(saturating: bytes), 0)..<min(
+                range.upperBound.adding(saturating: bytes), file.bytes)
         guard let runs = try? stored(file, around).runs else { return }
         pass(runs.filter { $0.digest == digest }, around: range, staged, to: arrived) { true }
     }
@@ -43,7 +44,8 @@ extension Revision {
         let neighbours = StoredBytes.Run.neighbours(in: runs, around: range.lowerBound)
         guard let first = neighbours.first, let last = neighbours.last else { return }
         let all = first.offset..<last.offset.adding(saturating: last.length)
-        guard all.lowerBound <= range.lowerBound, range.upperBound <= all.upperBound, store.handsOver.load(ordering: .relaxed),
+        guard all.lowerBound <= range.lowerBound, range.upperBound <= all.upperBound,
+            store.handsOver.load(ordering: .relaxed),
             (try? isAllowed()) == true, let file = (try? staged.unsynced()) ?? nil,
             let bytes = try? StoredBytes(all, runs: Array(neighbours), hold: hold, substitutes: [first.digest: file])
         else { return }
