@@ -106,9 +106,14 @@ package final class StagedFile: @unchecked Sendable {
         }
     }
 
-    /// Starts writing dirty pages to the disk, before `finish` waits for them. `finish` throws its errors.
+    /// Starts writing dirty pages to the disk, before `finish` waits for them. `finish` throws the errors of their bytes; that the
+    /// call is not possible is none.
     package func startWriteback() {
-        do throws(FileError) { try file.startWriteback() } catch { writebackFailure = writebackFailure ?? error }
+        do throws(FileError) {
+            try file.startWriteback()
+        } catch {
+            if error.isDiskFull || error.isUnreadable { writebackFailure = writebackFailure ?? error }
+        }
     }
 
     /// Makes the bytes durable: they survive a power cut. No writes may follow.

@@ -428,18 +428,19 @@ weightstore_status weightstore_lease_share_tensors(
     weightstore_lease *lease, size_t first, size_t count, weightstore_lease **shared);
 
 /* As weightstore_lease_share_tensors, with fewer leases: tensors that are parts of one mapping, or of one shard, have the same
- * handle. A lease keeps the bytes of all of its tensors, but describes only the first of them. Each handle is to be released
- * once, however often it is in the array. */
+ * handle, which keeps the bytes of all of them, and describes the first. Each handle is to be released once, however often it
+ * is in the array. */
 weightstore_status weightstore_lease_share_memory(
     weightstore_lease *lease, size_t first, size_t count, weightstore_lease **shared);
 
 /* ---- Writable memory, and parts of tensors ----------------------------------------------------------------------- */
 
 enum {
-    /* The bytes are read when they are accessed, and not by the call. A page that cannot be read raises SIGBUS then. */
+    /* The bytes are read when they are accessed; only few are copied by the call. A page that cannot be read raises SIGBUS
+     * then. */
     WEIGHTSTORE_LEASE_LAZY = 1,
-    /* With the tensor come those of its file that lie in the same shard: for callers that lease many small tensors one by one.
-     * Without the other flag, all of them are read. */
+    /* Also leases the other tensors of the file that lie in the same shard, for callers that want many small tensors one by
+     * one. Needs `file` and `name`. A tensor whose bytes were never fetched is leased alone. */
     WEIGHTSTORE_LEASE_NEIGHBOURS = 2
 };
 
@@ -449,7 +450,8 @@ enum {
  * not change, and tensors with equal bytes are separate. Cheaper than a lease in "ram" that is exported with
  * WEIGHTSTORE_DLPACK_PRIVATE, which maps the bytes twice.
  *
- * The tensors are those of a file, or of all files if `file` is NULL; if `name` is not NULL, only those of that name. */
+ * The tensors are those of a file, or of all files if `file` is NULL; if `name` is not NULL, only those of that name,
+ * unless `flags` has WEIGHTSTORE_LEASE_NEIGHBOURS. */
 weightstore_status weightstore_lease_writable(
     weightstore_revision *revision, const char *file, const char *name, uint32_t flags, weightstore_lease **lease);
 

@@ -137,10 +137,10 @@ final class OpenFile: Sendable {
         _ range: Range<Int>, after lost: StorageError?, _ work: Work, answer: @escaping WaitingRead.Answer
     ) throws {
         let waiting = WaitingRead(range, answer)
-        // It may have arrived while the request had no turn.
-        if try waiting.end({ buffer in try readArrived(range, into: buffer) }) { return }
         state.withLock { $0.waiting.append(waiting) }
         defer { state.withLock { $0.waiting.removeAll { $0 === waiting } } }
+        // They may have arrived while the request had no turn.
+        if try waiting.end({ buffer in try readArrived(range, into: buffer) }) { return }
         let arrived = Mutex<ArrivedBytes?>(nil)
         defer { if let arrived = arrived.withLock({ $0 }) { retire(arrived) } }
         let bytes = try revision.fetchedBytes(

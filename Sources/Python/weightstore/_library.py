@@ -273,7 +273,6 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "lease_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "lease_addresses": [c_void_p, c_size_t, c_size_t, c_void_p],
     "lease_share_memory": [c_void_p, c_size_t, c_size_t, c_void_p],
-    "lease_share_tensors": [c_void_p, c_size_t, c_size_t, c_void_p],
     "lease_writable": [c_void_p, _Text, _Text, c_uint32, POINTER(c_void_p)],
     "lease_read": [c_void_p, _UInt64, _UInt64, _UInt64],
     "tensor_is_stored": [c_void_p, _Text, _Text, POINTER(c_int32)],

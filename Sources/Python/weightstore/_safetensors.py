@@ -6,13 +6,14 @@ import json
 import operator
 import os
 import struct
+import threading
 from typing import TYPE_CHECKING, Any, Iterator, Literal, Sequence, overload
 
 from . import _frameworks as frameworks
-from ._errors import ForkedError, NotFoundError, SafetensorError
+from ._errors import ForkedError, NotFoundError, SafetensorError, TierFullError, WeightStoreError
 from ._forked import ForkedTensor
-from ._slices import SlicePlan
 from ._library import library
+from ._slices import SlicePlan
 from ._store import Lease, Revision, Store
 from ._store import shared_store as _store
 from ._tensors import TensorInfo, block, without_collection
@@ -68,6 +69,11 @@ class _Source:
                 if memory is not None:
                     return target.over_block(info, memory)
             # The lease ends with the tensor, which the frames of an exception may hold, too.
+            try:
+                return target.only(target.lease(self.revision, info.file, info.name), info)
+            except TierFullError:
+                if not self._neighbours.clear():
+                    raise
             return target.only(target.lease(self.revision, info.file, info.name), info)
         with target.lease(self.revision, info.file, info.name) as lease:
             return next(target.tensors(lease))[1]
@@ -126,19 +132,22 @@ class _Source:
 
 
 class _Neighbours:
-    """Small tensors that are asked for one by one: a lease has all those of a shard, and each of them is handed out once. It
-    reads none of them."""
+    """Small tensors that are loaded one by one: a lease has all those of a shard, and each of them is handed out once."""
 
     #: Tensors of fewer bytes are stored together with others.
     most_bytes = 1 << 20
-    #: The most shards of which tensors are still to be handed out.
-    _most = 64
+    #: The most bytes of all shards of which tensors are still to be handed out, and of one of them.
+    _most_leased, _most_of_shard = 32 << 20, 16 << 20
 
     def __init__(self) -> None:
-        self._asked: set[tuple[str, str]] = set()
+        #: Of each shard, the first tensor that was loaded.
+        self._first: dict[tuple[str, str], str] = {}
         self._known: dict[tuple[str, str], list[TensorInfo]] | None = None
-        #: The index in the lease and the address of each tensor that was not handed out, by name.
+        #: The lease of each shard, and the index and the address of each tensor that was not handed out, by name. The shard
+        #: that was used last is the last one.
         self._leases: dict[tuple[str, str], tuple[Lease, dict[str, tuple[int, int]]]] = {}
+        #: Held while the dictionaries change. A forked child does not use them.
+        self._lock = threading.Lock()
 
     def memory(self, source: _Source, info: TensorInfo) -> Any:
         """The bytes of a tensor, which were read; None if it is to be leased alone: the first one of a shard, because it may
@@ -146,33 +155,61 @@ class _Neighbours:
         if info.shard is None:
             return None
         key = info.file, info.shard
-        if key not in self._asked:
-            self._asked.add(key)
-            return None
-        known = self._leases.get(key) or self._lease(source, info, key)
-        lease, places = known
-        place = places.pop(info.name, None)
-        if not places:
-            self._leases.pop(key, None)
+        with self._lock:
+            if key not in self._first:
+                self._first[key] = info.name
+                return None
+            place = self._take(key, info.name)
         if place is None:
-            return None
-        library().lease_read(lease, place[0], 0, info.bytes)
-        return block(place[1], lease)
+            try:
+                self._lease(source, info, key)
+            except WeightStoreError:
+                return None  # The tensor alone may be readable, or is the error to report.
+            with self._lock:
+                place = self._take(key, info.name)
+            if place is None:
+                return None
+        lease, index, address = place
+        library().lease_read(lease, index, 0, info.bytes)
+        return block(address, lease)
 
-    def _lease(
-            self, source: _Source, info: TensorInfo, key: tuple[str, str]) -> tuple[Lease, dict[str, tuple[int, int]]]:
-        if self._known is None:
-            found: dict[tuple[str, str], list[TensorInfo]] = {}
-            for tensor in source.tensors.values():
-                if tensor.shard is not None:
-                    found.setdefault((tensor.file, tensor.shard), []).append(tensor)
-            self._known = found
+    def clear(self) -> bool:
+        """Ends the leases of which no tensor is used. Returns whether there were any."""
+        with self._lock:
+            leases, self._leases = self._leases, {}
+        return bool(leases)
+
+    def _take(self, key: tuple[str, str], name: str) -> tuple[Lease, int, int] | None:
+        found = self._leases.pop(key, None)
+        place = found[1].pop(name, None) if found is not None else None
+        if found is not None and found[1]:
+            self._leases[key] = found
+        return (found[0], *place) if found is not None and place is not None else None
+
+    def _lease(self, source: _Source, info: TensorInfo, key: tuple[str, str]) -> None:
+        """Leases the tensors of a shard, unless the lease has others to hand out, or the shard is large."""
+        with self._lock:
+            if key in self._leases:
+                return
+            if self._known is None:
+                self._known = {}
+                for tensor in source.tensors.values():
+                    if tensor.shard is not None:
+                        self._known.setdefault((tensor.file, tensor.shard), []).append(tensor)
+            known = self._known[key]
+        if sum(tensor.bytes for tensor in known) > self._most_of_shard:
+            return
         lease = source.revision.lease_writable(info.name, file=info.file, lazy=True, neighbours=True)
-        places = lease._places(self._known[key])
-        while len(self._leases) >= self._most:
-            self._leases.pop(next(iter(self._leases)), None)
-        self._leases[key] = lease, places
-        return lease, places
+        large = [tensor.name for tensor in known if tensor.bytes >= self.most_bytes]
+        places = lease._places(known)
+        for name in (self._first[key], *large):
+            if name != info.name:
+                places.pop(name, None)
+        with self._lock:
+            leased = sum(other.bytes for other, _ in self._leases.values()) + lease.bytes
+            while self._leases and leased > self._most_leased:
+                leased -= self._leases.pop(next(iter(self._leases)))[0].bytes
+            self._leases[key] = lease, places
 
 
 def _files_of_model(revision: Revision, subfolder: str | None = None) -> list[str]:
@@ -286,6 +323,9 @@ class safe_open:
 
     It can be pickled, and used in a forked child, such as a worker of a DataLoader: the child maps the tensors from the
     files of the store, and opens the store to fetch absent ones.
+
+    PyTorch's small tensors are leased with those that lie in the same shard, of which it holds up to 32 MiB until they are
+    loaded, too, or it is closed.
 
     Args:
         model: a revision, such as ``org/name@main``, or a :class:`Revision`.

@@ -562,7 +562,7 @@ class Revision(_Handle):
             name: only the tensors of this name.
             file: only the tensors of this file.
             lazy: whether the bytes are read when they are accessed, and not now.
-            neighbours: whether the tensors of ``file`` that lie in the same shard as ``name`` are leased, too.
+            neighbours: whether the other tensors of ``file`` in the shard of ``name`` are leased, too. Needs both.
         """
         handle = Result("lease_release")
         flags = (c.LEASE_LAZY if lazy else 0) | (c.LEASE_NEIGHBOURS if neighbours else 0)
@@ -724,12 +724,14 @@ class Lease(_Handle):
             return
         places = fill_pointers(library().lease_addresses, self, pointers(len(known)))
         handles = pointers(len(known))
+        holds: dict[int, _Hold] = {}
         try:
-            fill_pointers(library().lease_share_memory, self, handles)
-            holds = {handle: _Hold(handle) for handle in set(handles)}
+            for handle in fill_pointers(library().lease_share_memory, self, handles):
+                if handle not in holds:
+                    holds[handle] = _Hold(handle)
         except BaseException:
             # Also those that a signal's exception left without an owner; 0 is none.
-            for handle in set(handles):
+            for handle in set(handles) - holds.keys():
                 _Hold(handle or None)
             raise
         for info, address, handle in zip(known, places, handles):

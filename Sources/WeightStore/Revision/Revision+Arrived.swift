@@ -9,7 +9,7 @@ extension Revision {
 
     /// Passes on the bytes of a shard of a pending file, unless the file may be complete with them.
     func handOver(_ range: Range<Int>, of file: FileEntry, _ shard: ArrivedShard, _ arrived: Arrived) {
-        guard shard.file.id == file.id else { return }
+        guard shard.file.id == file.id, !isReadWhenStored(file) else { return }
         let path = store.blobs.path(shard.facts.digest)
         let runs = shard.file.plan.places(of: shard.ordinal).map { place in
             StoredBytes.Run(
@@ -26,7 +26,7 @@ extension Revision {
         _ range: Range<Int>, of file: FileEntry, in digest: ContentDigest, _ staged: StagedFile, _ arrived: Arrived
     ) {
         // Without them, the reader gets the bytes when they are stored.
-        guard let bytes = try? staged.count() else { return }
+        guard !isReadWhenStored(file), let bytes = try? staged.count() else { return }
         let around =
             max(
                 range.lowerBound.subtracting(saturating: bytes), 0)..<min(
@@ -34,6 +34,8 @@ extension Revision {
         guard let runs = try? stored(file, around).runs else { return }
         pass(runs.filter { $0.digest == digest }, around: range, staged, to: arrived) { true }
     }
+
+    private func isReadWhenStored(_ file: FileEntry) -> Bool { store.readWhenStored.withLock { $0.contains(file.id) } }
 
     /// Passes on the neighbours among the runs of a shard that include a range. If none do, or anything fails, the reader gets
     /// the bytes when they are stored.
@@ -45,7 +47,6 @@ extension Revision {
         guard let first = neighbours.first, let last = neighbours.last else { return }
         let all = first.offset..<last.offset.adding(saturating: last.length)
         guard all.lowerBound <= range.lowerBound, range.upperBound <= all.upperBound,
-            store.handsOver.load(ordering: .relaxed),
             (try? isAllowed()) == true, let file = (try? staged.unsynced()) ?? nil,
             let bytes = try? StoredBytes(all, runs: Array(neighbours), hold: hold, substitutes: [first.digest: file])
         else { return }

@@ -84,8 +84,8 @@ extension Revision {
     ///   - work: cancelling it ends the fetch, as ``Store/stopFetching()`` does.
     ///   - arrived: receives bytes that include the range, once, if they are those of one shard: as soon as they have arrived and,
     ///     if the shard has a digest, were compared with it. They are not durable, and the thread is another one. Not called if the
-    ///     shard may complete a file, whose digest is then compared first, nor after a call in this process could not store what
-    ///     it had passed on: these bytes would never be compared with the digest of their file.
+    ///     shard may complete the file, whose digest is then compared first, nor after a call in this process could not store what
+    ///     it had passed on of the file: these bytes would never be compared with the file's digest.
     package func fetchedBytes(
         of file: FileEntry, in range: Range<Int>, continuing: Bool = false, after lost: StorageError? = nil,
         recovers: Bool = false, work: Work?, arrived: Arrived? = nil
@@ -94,9 +94,10 @@ extension Revision {
         let hasArrived = Shared(Mutex(false))
         var isStored = false
         defer {
-            if hasArrived.value.withLock({ $0 }), !isStored { store.handsOver.store(false, ordering: .relaxed) }
+            if hasArrived.value.withLock({ $0 }), !isStored { _ = store.readWhenStored.withLock { $0.insert(file.id) } }
         }
         let bytes = try fetchDurably(file, range, continuing, after: lost, recovers, work) { bytes in
+            if work?.isCancelled == true { return }
             // Another origin may send them again, after a failure to store them.
             let isFirst = hasArrived.value.withLock { hasArrived in
                 defer { hasArrived = true }

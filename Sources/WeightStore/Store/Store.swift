@@ -48,8 +48,8 @@ public final class Store: Sendable {
     let background: BackgroundEviction
     let passing = PassedThrough()
     let fetches = RunningFetches()
-    /// Whether bytes that have arrived are read before they are durable.
-    let handsOver = Atomic<Bool>(true)
+    /// The files whose absent bytes are read only when they are stored: some that were read before could not be stored.
+    let readWhenStored = Mutex<Set<Int64>>([])
     /// The bytes of a group of shards that is fetched.
     let groupSize = RangeSize(atMost: ShardBatch.mostBytes)
     let statistics: StatisticsWriter

@@ -1805,7 +1805,7 @@ class Torch(unittest.TestCase):
             mapped = sum(any(tensor.data_ptr() in one for one in ranges) for tensor in tensors.values())
             # The first of each shard is alone.
             self.assertGreater(mapped, 280)
-            for number, (name, tensor) in enumerate(tensors.items()):
+            for name, tensor in tensors.items():
                 self.assertTrue(torch.equal(tensor, expected[name]), name)
             for number, tensor in enumerate(tensors.values()):
                 tensor.fill_(-number)
@@ -1813,11 +1813,40 @@ class Torch(unittest.TestCase):
                 self.assertTrue(torch.equal(tensor, torch.full((64, 64), float(-number))), name)
                 self.assertTrue(torch.equal(file.get_tensor(name), expected[name]), name)
             one = tensors["layers.1.7"]
-            del tensor, tensors, file
+            # Nothing is held that no tensor uses.
+            del tensor, tensors
             gc.collect()
+            held = store.statistics("ram").leased
+            del file
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, held)
             self.assertTrue(torch.equal(one, torch.full_like(one, float(one[0, 0]))))
             self.assertGreater(store.statistics("ram").leased, 0)
             del one
+            gc.collect()
+            self.assertEqual(store.statistics("ram").leased, 0)
+
+    def test_threads_load_small_tensors_of_more_shards_than_are_held(self):
+        import concurrent.futures
+
+        import safetensors.torch
+        import torch
+
+        # Layers have shards of their own: packs of 1 MiB.
+        tensors = {f"layers.{layer}.{number}": torch.full((128, 512), layer * 4.0 + number)
+                   for layer in range(60) for number in range(4)}
+        imported("test/threads", lambda path: safetensors.torch.save_file(tensors, path + "/model.safetensors"))
+        with weightstore.open(STORE) as store:
+            file = weightstore.safe_open("test/threads", "pt", store=store)
+            names = sorted(tensors, key=lambda name: (name.rpartition(".")[2], name))
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                for name, tensor in zip(names * 2, pool.map(file.get_tensor, names * 2)):
+                    self.assertTrue(torch.equal(tensor, tensors[name]), name)
+                    tensor.zero_()
+            del tensor
+            gc.collect()
+            self.assertLess(store.statistics("ram").leased, 34 << 20)
+            del file
             gc.collect()
             self.assertEqual(store.statistics("ram").leased, 0)
 
